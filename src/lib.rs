@@ -1,0 +1,4 @@
+//! Holdfast keeps a shop's stock true.
+
+pub mod domain;
+pub mod ports;

@@ -1,0 +1,297 @@
+//! The edges of the engine: where events come from, where state is kept, where announcements go.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::domain::announce::Announcement;
+use crate::domain::event::Envelope;
+use crate::domain::words::Timestamp;
+
+/// Where a record stood: what a dead letter is known by and what an operator looks up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The topic as the broker names it.
+    pub topic: Arc<str>,
+    /// The partition; 0 where there are none.
+    pub partition: i32,
+    /// The offset of the record itself.
+    pub offset: i64,
+}
+
+/// A header as it came; brokers allow a header without a value.
+pub type Header = (String, Option<Vec<u8>>);
+
+/// A record from a bus, with its bytes owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it stood.
+    pub position: Position,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its headers in order.
+    pub headers: Vec<Header>,
+    /// Its body; `None` for a tombstone.
+    pub payload: Option<Vec<u8>>,
+    /// The broker's timestamp.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// One thing to be judged by the engine.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// Bytes from a bus or from an HTTP body.
+    Record(Record),
+    /// Work of our own, already an event.
+    Command(Box<Envelope>),
+}
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect.
+    Applied,
+    /// It was answered with a refusal.
+    Refused,
+    /// It was recorded and changed nothing: stale, remembered already, or the same fact again.
+    Ignored,
+    /// Its identity was seen before with the same content.
+    Duplicate,
+    /// It cannot be understood or contradicts an earlier event of the same identity.
+    DeadLettered {
+        /// The code of the reason.
+        reason: DeadLetterReason,
+        /// What is wrong, for people.
+        detail: Arc<str>,
+    },
+}
+
+impl Outcome {
+    /// The word in answers and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+            Self::Ignored => "ignored",
+            Self::Duplicate => "duplicate",
+            Self::DeadLettered { .. } => "dead_lettered",
+        }
+    }
+}
+
+/// Why a delivery went to the dead-letter topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeadLetterReason {
+    /// The bytes are not what their framing or content type says.
+    Undecodable,
+    /// The schema registry does not know the schema, or no known schema has the fingerprint.
+    UnknownSchema,
+    /// No rule for this type.
+    UnknownType,
+    /// No id anywhere.
+    MissingId,
+    /// A field that names what the event is about is absent.
+    MissingKeyField,
+    /// A quantity outside its limits.
+    InvalidQuantity,
+    /// Any other field that is absent or outside its limits.
+    InvalidField,
+    /// Larger than the limit.
+    TooLarge,
+    /// The keys of its day were dropped, or it would open more days than may be kept.
+    DayClosed,
+    /// The same identity came before with other content.
+    PayloadConflict,
+    /// Its time is too far ahead.
+    ImpossibleTime,
+}
+
+impl DeadLetterReason {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::Undecodable,
+        Self::UnknownSchema,
+        Self::UnknownType,
+        Self::MissingId,
+        Self::MissingKeyField,
+        Self::InvalidQuantity,
+        Self::InvalidField,
+        Self::TooLarge,
+        Self::DayClosed,
+        Self::PayloadConflict,
+        Self::ImpossibleTime,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::UnknownSchema => "unknown_schema",
+            Self::UnknownType => "unknown_type",
+            Self::MissingId => "missing_id",
+            Self::MissingKeyField => "missing_key_field",
+            Self::InvalidQuantity => "invalid_quantity",
+            Self::InvalidField => "invalid_field",
+            Self::TooLarge => "too_large",
+            Self::DayClosed => "day_closed",
+            Self::PayloadConflict => "payload_conflict",
+            Self::ImpossibleTime => "impossible_time",
+        }
+    }
+
+    /// The reason that a word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+/// How much one batch may carry.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimit {
+    /// Deliveries.
+    pub deliveries: usize,
+    /// Payload bytes; the delivery that crosses the line is still taken.
+    pub bytes: usize,
+}
+
+/// What a source is doing, for metrics and health. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct SourceStatus {
+    /// Whether it is connected, as far as it knows.
+    pub connected: bool,
+    /// Records not yet settled, by topic and partition.
+    pub lag: Vec<(Arc<str>, i32, i64)>,
+    /// Assignments that changed since the start.
+    pub rebalances: u64,
+    /// The newest trouble, for people.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// Where deliveries come from.
+pub trait Source: Send {
+    /// What settles one batch.
+    type Receipt: Send;
+
+    /// Waits until something is there and returns all of it, up to `limit`, in partition order; `None` when the
+    /// source is closed and empty. Cancel-safe: what was not returned is returned next time.
+    fn next_batch(
+        &mut self,
+        limit: BatchLimit,
+    ) -> impl Future<Output = Result<Option<(Vec<Delivery>, Self::Receipt)>, SourceError>> + Send;
+
+    /// Says that a batch is committed: its input is acknowledged. `outcomes` stand in the order of the deliveries.
+    /// Batches are settled in the order in which they were returned.
+    fn settle(
+        &mut self,
+        receipt: Self::Receipt,
+        outcomes: &[Outcome],
+    ) -> impl Future<Output = Result<(), SourceError>> + Send;
+
+    /// Stops taking, acknowledges what was settled, leaves. Returns when that is done.
+    fn close(self) -> impl Future<Output = Result<(), SourceError>> + Send;
+}
+
+/// What a source cannot mend by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Stop: going on would lose or skip something.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// A committed transaction's worth of things to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxBatch {
+    /// Its number: 1, 2, 3 ... in commit order without a hole.
+    pub number: i64,
+    /// The `seq` of the first announcement; the others follow. The next `seq` to be given where there is none.
+    pub first_seq: i64,
+    /// When it was recorded, by the database's clock.
+    pub recorded_at: Timestamp,
+    /// The announcements in order.
+    pub announcements: Vec<Announcement>,
+    /// Records that could not be understood, with why; they carry no `seq`.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl OutboxBatch {
+    /// The last `seq` given so far, this batch included.
+    pub fn last_seq(&self) -> i64 {
+        self.first_seq + self.announcements.len() as i64 - 1
+    }
+}
+
+/// A record that could not be understood, or contradicts an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The record as it came.
+    pub record: Record,
+    /// Why.
+    pub reason: DeadLetterReason,
+    /// What is wrong, for people.
+    pub detail: Arc<str>,
+}
+
+/// One record to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputRecord {
+    /// The topic as the broker names it.
+    pub topic: Arc<str>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its headers in order.
+    pub headers: Vec<Header>,
+    /// Its body; `None` only for a dead letter that had none.
+    pub payload: Option<Vec<u8>>,
+    /// The timestamp that the record carries on the broker.
+    pub timestamp: Timestamp,
+}
+
+/// How far publishing has come. Kept in the sink itself where the sink can do that together with publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The database whose outbox it is: a random id made when the database was migrated first.
+    pub installation: uuid::Uuid,
+    /// The last batch that was published.
+    pub batch: i64,
+    /// The last `seq` that was published.
+    pub seq: i64,
+}
+
+/// Where announcements go. One instance publishes at a time; opening it fences every earlier one where the sink can.
+pub trait Sink: Send {
+    /// Makes ready to publish and reads back how far publishing has come; `None` when the sink keeps no progress of
+    /// its own (then the database's mark counts) or nothing was ever published. Called again after every error.
+    fn open(&mut self) -> impl Future<Output = Result<Option<Progress>, SinkError>> + Send;
+
+    /// Publishes the records in order, and the progress with them; returns when every record is confirmed. Not
+    /// cancel-safe: after a cancelled call the sink must be opened again.
+    fn publish(
+        &mut self,
+        records: Vec<OutputRecord>,
+        progress: Progress,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Lets go of the connection.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What went wrong while publishing, by what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// It may or may not have been published: open again and look.
+    #[error("publishing is unclear: {0}")]
+    Unclear(String),
+    /// Another relay took over: stop publishing at once.
+    #[error("fenced by a newer relay: {0}")]
+    Fenced(String),
+    /// It can never work as things are.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}@{}", self.topic, self.partition, self.offset)
+    }
+}
