@@ -153,7 +153,7 @@ class Kafka(Server):
         return [*kafka_java("384m", "INFO"), "kafka.Kafka", str(self.settings_file)]
 
     def answers(self) -> bool:
-        """The port is open before the broker may be used; the log line is the last step of its start."""
+        """The log line is the last step of a start, and says that it is this broker that holds the port."""
         return self.logged("Kafka Server started") and accepts_connections(self.port)
 
     def describe(self) -> dict:
