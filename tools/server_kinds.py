@@ -11,7 +11,6 @@ import subprocess
 import urllib.request
 import uuid
 from pathlib import Path
-from typing import Optional
 
 import server_packages as packages
 from server_process import Failed, Ports, Server, accepts_connections, launcher
@@ -48,7 +47,7 @@ class Postgres(Server):
         if len(f"{self.sockets}/.s.PGSQL.{self.port}.lock") > SOCKET_PATH_LIMIT_BYTES:
             raise Failed(f"the path {folder} is too long for a Unix socket below it; choose a shorter one with --data")
 
-    def user(self) -> Optional[str]:
+    def user(self) -> str | None:
         """PostgreSQL refuses to run as root."""
         return "postgres" if os.geteuid() == 0 else None
 

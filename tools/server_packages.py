@@ -109,7 +109,7 @@ def _fetch_by_maven(name: str, goal: str, target: Path) -> None:
     say(f"{name}: fetching into {target}")
     unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=SERVERS))
     try:
-        command = [maven, "-B", "-q", "-f", str(TOOLS / name / "pom.xml")]
+        command = [maven, "-B", "-q", "-Dstyle.color=never", "-f", str(TOOLS / name / "pom.xml")]
         command += [f"dependency:{goal}", f"-DoutputDirectory={unfinished}"]
         command += [f"-DmarkersDirectory={unfinished}/.markers"]
         if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode != 0:
