@@ -238,7 +238,7 @@ mod tests {
     fn every_number_is_in_the_text_under_its_name() {
         let metrics = Metrics::new();
         metrics.event(Some(EventType::OrderCreated), &Outcome::Applied);
-        metrics.events(None, &Outcome::Refused, 2);
+        metrics.events(None, &Outcome::Refused(None), 2);
         metrics.batch_committed(7, Duration::from_millis(3));
         metrics.commit_took(Duration::from_millis(2));
         metrics.outbox(3, Duration::from_millis(1_500));

@@ -235,8 +235,8 @@ mod tests {
         assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
         let (batch, receipt) = source.next_batch(ANY).await.unwrap().unwrap();
         assert_eq!(offsets(&batch), [0, 1, 2]);
-        source.settle(receipt, &[Outcome::Applied, Outcome::Refused, Outcome::Ignored]).await.unwrap();
-        assert_eq!(first.await, Ok(vec![Outcome::Applied, Outcome::Refused]));
+        source.settle(receipt, &[Outcome::Applied, Outcome::Refused(None), Outcome::Ignored]).await.unwrap();
+        assert_eq!(first.await, Ok(vec![Outcome::Applied, Outcome::Refused(None)]));
         assert_eq!(second.await, Ok(vec![Outcome::Ignored]));
     }
 

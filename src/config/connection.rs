@@ -7,9 +7,9 @@ use super::settings::{Encoding, Settings};
 
 /// How a Kafka cluster is reached. `Debug` hides secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KafkaConnection {
-    /// `host:port,host:port`.
-    pub brokers: String,
+pub struct KafkaAddress {
+    /// `kafka://host:port,host:port`, without credentials.
+    pub url: String,
     /// Properties handed to librdkafka.
     pub properties: Properties,
 }
@@ -28,21 +28,21 @@ impl Settings {
     }
 
     /// The Kafka cluster that events come from.
-    pub fn kafka_source(&self) -> Result<KafkaConnection, SettingsError> {
-        let brokers = kafka_brokers("source.url", &self.source.url)?;
-        Ok(KafkaConnection { brokers, properties: self.source.kafka.clone() })
+    pub fn kafka_source(&self) -> Result<KafkaAddress, SettingsError> {
+        let url = kafka_url("source.url", &self.source.url)?;
+        Ok(KafkaAddress { url, properties: self.source.kafka.clone() })
     }
 
     /// The Kafka cluster that announcements go to. A sink without an address of its own is the source's cluster and
     /// shares its properties of security and sockets; the sink's own properties go over them.
-    pub fn kafka_sink(&self) -> Result<KafkaConnection, SettingsError> {
-        let (brokers, shared) = match &self.sink.url {
-            Some(url) => (kafka_brokers("sink.url", url)?, None),
-            None => (kafka_brokers("source.url", &self.source.url)?, Some(&self.source.kafka)),
+    pub fn kafka_sink(&self) -> Result<KafkaAddress, SettingsError> {
+        let (url, shared) = match &self.sink.url {
+            Some(url) => (kafka_url("sink.url", url)?, None),
+            None => (kafka_url("source.url", &self.source.url)?, Some(&self.source.kafka)),
         };
         let shared = shared.into_iter().flat_map(Properties::iter).filter(|(name, _)| is_about_the_connection(name));
         let properties = shared.chain(self.sink.kafka.iter()).collect();
-        Ok(KafkaConnection { brokers, properties })
+        Ok(KafkaAddress { url, properties })
     }
 
     /// How bodies are written: what is set, else Avro, as on every broker.
@@ -51,11 +51,11 @@ impl Settings {
     }
 }
 
-fn kafka_brokers(key: &str, url: &SecretUrl) -> Result<String, SettingsError> {
-    match url.expose().strip_prefix("kafka://") {
-        Some(brokers) => Ok(brokers.to_owned()),
-        None => {
-            let what = if url.scheme() == "nats" { "NATS" } else { "the embedded log" };
+fn kafka_url(key: &str, url: &SecretUrl) -> Result<String, SettingsError> {
+    match url.scheme() {
+        "kafka" => Ok(url.expose().to_owned()),
+        scheme => {
+            let what = if scheme == "nats" { "NATS" } else { "the embedded log" };
             Err(SettingsError::Missing(format!(
                 "{key} is {url}, and {what} comes with a later release; set a Kafka address, for instance \
                  --source-url kafka://localhost:9092, or HOLDFAST__SOURCE__URL"

@@ -40,8 +40,8 @@ pub enum Kind {
 /// Judges a text; the error says what would be right.
 pub type Rule = fn(&str) -> Result<(), String>;
 
-/// Every event type and the dead-letter topic, under the names of the contract: what `topics.names` may map.
-pub const TOPIC_KEYS: [&str; 17] = [
+/// Every topic under the name of the contract: what `topics.names` may map.
+pub const TOPIC_KEYS: [&str; 18] = [
     "order-created",
     "cart-updated",
     "order-cancelled",
@@ -59,6 +59,7 @@ pub const TOPIC_KEYS: [&str; 17] = [
     "stock-shortage",
     "stock-drift",
     "inventory-dead-letters",
+    "holdfast-progress",
 ];
 
 const YEAR_S: i64 = 366 * 86_400;
@@ -80,8 +81,8 @@ pub const KEYS: &[Key] = &[
     choice("sink.guarantee", &["exactly-once", "at-least-once"]),
     choice("sink.encoding", &["avro", "json"]),
     properties("sink.kafka"),
-    text("topics.prefix", rules::topic_prefix),
-    text("topics.type_prefix", rules::type_prefix),
+    text("topics.prefix", rules::prefix),
+    text("topics.type_prefix", rules::prefix),
     number("topics.replication", 1, 32_767, "replicas"),
     Key { name: "topics.names", kind: Kind::Names },
     address("registry.url", rules::registry_address),

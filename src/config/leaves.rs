@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::error::{Origin, SettingsError};
 use super::keys::{self, KEYS, Key, Kind, TOPIC_KEYS};
-use super::properties;
 use super::rules;
 use super::secret::{HIDDEN, redact};
 
@@ -212,9 +211,6 @@ impl Reader<'_> {
     ) -> Result<(), SettingsError> {
         // Shells cannot export a variable with a dot; no property that passes through has an underscore.
         let property = name.replace('_', ".");
-        if let Some(instead) = properties::reserved(&property) {
-            return Err(self.wrong(path, HIDDEN, &format!("cannot be set: {instead}")));
-        }
         self.add(key, Some(property), Value::String(text), path, layer)
     }
 

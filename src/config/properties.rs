@@ -12,24 +12,6 @@ use super::secret::{HIDDEN, names_a_secret};
 #[serde(transparent)]
 pub struct Properties(BTreeMap<String, String>);
 
-/// Properties that Holdfast sets itself, with what to use instead. Another value would lose or repeat events.
-const OWN: [(&str, &str); 9] = [
-    ("bootstrap.servers", "write the brokers into the url"),
-    ("metadata.broker.list", "write the brokers into the url"),
-    ("group.id", "use source.group"),
-    ("enable.auto.commit", "offsets are committed after the database"),
-    ("enable.auto.offset.store", "offsets are stored after the database has committed"),
-    ("auto.offset.reset", "a group without offsets starts at the beginning; holdfast replay moves it"),
-    ("enable.idempotence", "it is always on"),
-    ("transactional.id", "use sink.guarantee"),
-    ("partitioner", "records are spread as every Java client does"),
-];
-
-/// What to use instead of a property that is not free to set; `None` for every other property.
-pub(super) fn reserved(name: &str) -> Option<&'static str> {
-    OWN.iter().find(|(own, _)| *own == name).map(|(_, instead)| *instead)
-}
-
 /// Whether a property is about reaching the broker, so that a sink on the source's address shares it.
 pub(super) fn is_about_the_connection(name: &str) -> bool {
     const FAMILIES: [&str; 6] = ["security.", "sasl.", "ssl.", "enable.ssl.", "broker.", "socket."];
@@ -50,6 +32,11 @@ impl Properties {
     /// Every property by name with its value, which may be a secret.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A copy for the client that takes them.
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        self.0.clone()
     }
 
     /// Every property with secrets hidden.

@@ -47,16 +47,10 @@ pub(super) fn topic_name(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn topic_prefix(text: &str) -> Result<(), String> {
+pub(super) fn prefix(text: &str) -> Result<(), String> {
     // Leaves room for the longest name behind it.
     let right = text.len() <= 200 && is_topic_text(text);
     if right { Ok(()) } else { Err("must be at most 200 characters of a-z, A-Z, 0-9, '.', '_' and '-'".to_owned()) }
-}
-
-pub(super) fn type_prefix(text: &str) -> Result<(), String> {
-    // A reader drops everything up to the last dot, so the prefix has to end with one.
-    let right = text.is_empty() || (text.len() <= 200 && is_topic_text(text) && text.ends_with('.'));
-    if right { Ok(()) } else { Err("must be empty or end with a dot, like com.example.".to_owned()) }
 }
 
 pub(super) fn listen(text: &str) -> Result<(), String> {
