@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::domain::announce::{Announcement, Reason};
+use crate::domain::announce::{Announcement, MovementKind, Reason};
 use crate::domain::books::{Books, Broken, Effects};
-use crate::domain::claim::ClaimKey;
-use crate::domain::event::{Envelope, Fingerprint};
+use crate::domain::claim::{Claim, ClaimKey};
+use crate::domain::event::{Cause, Envelope, Fingerprint, Trace};
+use crate::domain::stock::{Counters, StockRow};
 use crate::domain::verdict::Verdict;
-use crate::domain::words::Timestamp;
+use crate::domain::words::{Location, Sku, StockKey, Timestamp};
 
 /// Where a record stood: what a dead letter is known by and what an operator looks up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -291,6 +292,88 @@ pub enum SinkError {
     /// It can never work as things are.
     #[error("{0}")]
     Fatal(String),
+}
+
+/// Which stock rows a list shows; an empty filter shows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StockFilter {
+    /// Only these SKUs; every SKU when empty.
+    pub skus: Vec<Sku>,
+    /// Only this location.
+    pub location: Option<Location>,
+}
+
+/// One ledger entry as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovementView {
+    /// The version that the row reached.
+    pub version: i64,
+    /// What it did.
+    pub kind: MovementKind,
+    /// Signed differences, in units.
+    pub change: Counters,
+    /// The numbers after it, in units.
+    pub after: Counters,
+    /// What made it happen.
+    pub cause: Cause,
+    /// Why, for people.
+    pub reason: Option<Arc<str>>,
+    /// Who did it, where a person did.
+    pub operator: Option<Arc<str>>,
+    /// Trace context of the cause.
+    pub trace: Trace,
+    /// When it was recorded, by the database's clock.
+    pub recorded_at: Timestamp,
+}
+
+/// A claim as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimView {
+    /// The claim with its lines.
+    pub claim: Claim,
+    /// The last answer to it: the body of a `reservation-result`.
+    pub answer: Option<serde_json::Value>,
+}
+
+/// What can be asked of the store without changing anything. Every answer is of one moment. Implementations run one
+/// statement outside of any transaction for each, so that a cancelled question leaves nothing behind.
+pub trait Queries: Send + Sync + 'static {
+    /// One stock row.
+    fn stock(&self, key: &StockKey) -> impl Future<Output = Result<Option<StockRow>, QueryError>> + Send;
+
+    /// Stock rows behind `after`, in the order of their keys by bytes, at most `limit`.
+    fn stock_page(
+        &self,
+        filter: &StockFilter,
+        after: Option<&StockKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StockRow>, QueryError>> + Send;
+
+    /// Movements of one row below `before_version`, the newest first, at most `limit`; none for a row that is not
+    /// there.
+    fn movements(
+        &self,
+        key: &StockKey,
+        before_version: Option<i64>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<MovementView>, QueryError>> + Send;
+
+    /// One cart, order or receipt.
+    fn claim(&self, key: &ClaimKey) -> impl Future<Output = Result<Option<ClaimView>, QueryError>> + Send;
+
+    /// Whether the store answers.
+    fn ping(&self) -> impl Future<Output = Result<(), QueryError>> + Send;
+}
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The store is away or overloaded: ask again later.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// The store holds something that cannot be, or this program asks wrongly.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl fmt::Display for Position {

@@ -1,0 +1,3 @@
+//! Where deliveries come from and announcements go.
+
+pub mod direct;
