@@ -1,4 +1,5 @@
 //! Holdfast keeps a shop's stock true.
 
+pub mod bus;
 pub mod domain;
 pub mod ports;
