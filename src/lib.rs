@@ -3,9 +3,14 @@
 pub mod bus;
 pub mod config;
 pub mod domain;
+pub mod engine;
+pub mod fail_point;
 pub mod health;
 pub mod metrics;
 pub mod ports;
+pub mod relay;
 pub mod retry;
+pub mod store;
+pub mod sweeper;
 pub mod telemetry;
 pub mod wire;

@@ -87,7 +87,7 @@ impl<S: Store> Sweeper<S> {
         let deliveries = due.into_iter().map(|claim| Delivery::Command(Box::new(expiry(claim)))).collect();
         match self.parts.submitter.submit(deliveries).await {
             Ok(_) => Ok(swept),
-            Err(error @ (SubmitError::Busy | SubmitError::Closed | SubmitError::Unknown)) => {
+            Err(error @ (SubmitError::Busy | SubmitError::Closed | SubmitError::Unanswered)) => {
                 Err(StoreError::Transient(error.to_string()))
             }
         }

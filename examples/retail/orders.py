@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import zlib
 from collections import Counter
@@ -23,6 +24,8 @@ class Invoice:
     number: str
     invoiced_at: str
     customer: str
+    # Where it stands in the file, in invoices.
+    position: int
     lines: list[tuple[str, int]] = field(default_factory=list)
 
     @property
@@ -67,7 +70,7 @@ def read(path: Path = ORDERS_FILE) -> list[Invoice]:
     for number, sku, quantity, invoiced_at, customer in read_lines(path):
         invoice = invoices.get(number)
         if invoice is None:
-            invoice = invoices[number] = Invoice(number, invoiced_at, customer)
+            invoice = invoices[number] = Invoice(number, invoiced_at, customer, len(invoices))
         invoice.lines.append((sku, quantity))
     return list(invoices.values())
 
@@ -147,4 +150,4 @@ def _without_empty_lines(invoice: Invoice, left_out: Counter[str]) -> Invoice | 
     if not lines:
         return None
     left_out["lines that are not positive"] += len(invoice.lines) - len(lines)
-    return Invoice(invoice.number, invoice.invoiced_at, invoice.customer, lines)
+    return dataclasses.replace(invoice, lines=lines)

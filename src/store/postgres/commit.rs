@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use sha2::{Digest, Sha256};
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 
@@ -33,7 +34,9 @@ use crate::domain::event::Envelope;
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{StockKey, Timestamp};
-use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
+use crate::ports::{
+    Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Position, Record, Seen, StoreError,
+};
 use crate::wire::stored;
 
 /// How often a batch is tried at once when other writers come between; afterwards it waits like any transient trouble.
@@ -311,11 +314,26 @@ impl Pending<'_> {
             return Ok(dead_letters);
         }
         let mut letters: Vec<(Uuid, DeadLetter)> =
-            dead_letters.into_iter().map(|letter| (stored::position_id(&letter.record), letter)).collect();
+            dead_letters.into_iter().map(|letter| (position_id(&letter.record), letter)).collect();
         let mut sorted: Vec<(Uuid, &DeadLetter)> = letters.iter().map(|(id, letter)| (*id, letter)).collect();
         sorted.sort_unstable_by_key(|(id, _)| *id);
         let new = write::dead_letters(connection, &sorted, self.now).await?;
         letters.retain(|(id, _)| new.contains(id));
         Ok(letters.into_iter().map(|(_, letter)| letter).collect())
     }
+}
+
+/// The id of a record that was not understood: its position and its bytes, since a topic that was made anew counts its
+/// offsets from the start again.
+fn position_id(record: &Record) -> Uuid {
+    let mut digest = Sha256::new();
+    let Position { topic, partition, offset } = &record.position;
+    digest.update((topic.len() as u64).to_be_bytes());
+    digest.update(topic.as_bytes());
+    digest.update(partition.to_be_bytes());
+    digest.update(offset.to_be_bytes());
+    digest.update(record.payload.as_deref().unwrap_or_default());
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest.finalize()[..16]);
+    Uuid::from_bytes(id)
 }

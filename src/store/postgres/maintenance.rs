@@ -1,6 +1,6 @@
 //! What the clock asks of the database: partitions made ahead, old ones dropped behind.
 
-use sqlx::types::time::{Date, Month, OffsetDateTime};
+use sqlx::types::time::{Date, OffsetDateTime};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::days::{PARTITION_LOCK, day_partition};
@@ -150,7 +150,6 @@ async fn make_month(connection: &mut PgConnection, name: &str, first: Date, next
 }
 
 fn first_of_month(date: Date) -> Date {
-    let (year, month): (i32, Month) = (date.year(), date.month());
     // The first of a month that exists is a day that exists.
-    Date::from_calendar_date(year, month, 1).unwrap_or(date)
+    date.replace_day(1).unwrap_or(date)
 }

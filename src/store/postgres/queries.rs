@@ -12,6 +12,7 @@ use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::{Counters, StockRow};
 use crate::domain::words::StockKey;
 use crate::ports::{ClaimView, MovementView, Queries, QueryError, StockFilter, StoreError};
+use crate::wire::encode::answer_json;
 use crate::wire::stored;
 
 impl Queries for PostgresStore {
@@ -107,9 +108,9 @@ impl Queries for PostgresStore {
         let answer = match kept {
             None => None,
             Some(bytes) => {
-                let kept = stored::decode_answer(bytes)
+                let (answer, cause, recorded_at) = stored::decode_answer(bytes)
                     .map_err(|error| QueryError::Broken(format!("the answer of {key:?} cannot be read: {error}")))?;
-                Some(stored::answer_json(&kept, seq))
+                Some(answer_json(&answer, &cause, recorded_at, seq))
             }
         };
         Ok(Some(ClaimView { claim, answer }))

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use super::instant;
 use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
 use crate::domain::stock::{Counters, Level, Status, StockRow};
-use crate::domain::words::{StockKey, Timestamp};
+use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::StoreError;
 use crate::wire::stored;
 
@@ -82,7 +82,7 @@ pub(super) fn claim(row: &sqlx::postgres::PgRow) -> Result<Claim, StoreError> {
     let instant = |column: usize| -> Result<Option<Timestamp>, StoreError> {
         Ok(row.try_get::<Option<OffsetDateTime>, _>(column).map_err(damaged)?.map(instant::read))
     };
-    let shipments: Option<Vec<&str>> = row.try_get(9).map_err(damaged)?;
+    let shipments: Option<Vec<String>> = row.try_get(9).map_err(damaged)?;
     let remembered: Option<&[u8]> = row.try_get(10).map_err(damaged)?;
     let mut claim = Claim::new(key, word(row.try_get(2).map_err(damaged)?, ClaimState::parse)?);
     claim.confirmed = row.try_get(3).map_err(damaged)?;
@@ -91,7 +91,7 @@ pub(super) fn claim(row: &sqlx::postgres::PgRow) -> Result<Claim, StoreError> {
     claim.updated_time = instant(6)?;
     claim.first_held_at = instant(7)?;
     claim.expires_at = instant(8)?;
-    claim.shipments = shipments.unwrap_or_default().into_iter().map(Into::into).collect();
+    claim.shipments = shipments.unwrap_or_default().into_iter().map(Reference::new).collect();
     if let Some(bytes) = remembered {
         claim.remembered = stored::decode_remembered(bytes)
             .map_err(|error| StoreError::Fatal(format!("the remembered events of a claim are damaged: {error}")))?;
