@@ -58,6 +58,8 @@ class Cancellation:
 class Sorted:
     """What the invoices are."""
 
+    # Every SKU that stands on an invoice, whatever the invoice is.
+    skus: set[str] = field(default_factory=set)
     orders: list[Invoice] = field(default_factory=list)
     cancellations: list[Cancellation] = field(default_factory=list)
     # Invoices and lines that become no event, by the reason.
@@ -102,6 +104,7 @@ def sort(invoices: Iterable[Invoice]) -> Sorted:
     result = Sorted()
     standing: dict[str, list[_Standing]] = {}
     for invoice in invoices:
+        result.skus.update(sku for sku, _ in invoice.lines)
         if invoice.is_bookkeeping:
             result.left_out["bookkeeping entries"] += 1
         elif invoice.is_cancelling:

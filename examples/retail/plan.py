@@ -28,6 +28,8 @@ SKUS_PER_RECEIPT = 50
 OPENING_TIMES = ("2010-11-29T08:00:00Z", "2010-11-30T08:00:00Z", "2010-12-01T06:00:00Z")
 LATER_TIMES = ("2010-12-15T06:00:00Z", *(f"2011-{month:02}-15T06:00:00Z" for month in range(1, 12)))
 MOST_LATER_RECEIPTS_PER_SKU = 3
+# SKUs that stand on no order are stocked as if so many units were asked for.
+UNITS_THAT_NOBODY_ORDERS = 10
 
 
 @dataclass(slots=True, frozen=True)
@@ -127,7 +129,8 @@ class _Planner:
         demand: Counter[str] = Counter()
         for order in self.found.orders:
             demand.update(order.units())
-        for sku, units in sorted(demand.items()):
+        for sku in sorted(self.found.skus):
+            units = demand[sku] or UNITS_THAT_NOBODY_ORDERS
             self.result.skus[sku] = Sku(units, self._supplied(units)[1], units // 10, units // 50)
             body = {"sku": sku, "warning_threshold": units // 10, "critical_threshold": units // 50}
             self._open(self.make.sku_registered("2010-11-28T08:00:00Z", body))
