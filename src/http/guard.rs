@@ -89,7 +89,9 @@ mod tests {
         for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:80", "127.9.9.9:1", "[::1]:8080", "[::1]"] {
             assert!(is_local(host), "{host}");
         }
-        for host in ["", "example.com", "localhost.example.com", "10.0.0.1:8080", "[2001:db8::1]:80", "127.0.0.1.nip.io"] {
+        for host in
+            ["", "example.com", "localhost.example.com", "10.0.0.1:8080", "[2001:db8::1]:80", "127.0.0.1.nip.io"]
+        {
             assert!(!is_local(host), "{host}");
         }
     }

@@ -50,27 +50,25 @@ pub struct SidecarLimits {
 pub(super) struct Route<Q> {
     /// The pattern of its path.
     pub(super) path: &'static str,
-    /// Its one method; `HEAD` comes with `GET`.
-    pub(super) method: &'static str,
     handler: MethodRouter<Arc<Sidecar<Q>>>,
 }
 
 /// Every route. `openapi.json` describes exactly these.
 pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
-    let get = |path, handler| Route { path, method: "get", handler };
+    let route = |path, handler| Route { path, handler };
     vec![
-        get("/livez", self::get(probes::livez::<Q>)),
-        get("/readyz", self::get(probes::readyz::<Q>)),
-        get("/health", self::get(probes::health::<Q>)),
-        get("/health/{part}", self::get(probes::part::<Q>)),
-        get("/metrics", self::get(probes::metrics::<Q>)),
-        get("/openapi.json", self::get(openapi::document)),
-        get("/api/v1/stock", self::get(stock::list::<Q>)),
-        get("/api/v1/stock/{sku}", self::get(stock::one::<Q>)),
-        get("/api/v1/stock/{sku}/movements", self::get(stock::movements::<Q>)),
-        get("/api/v1/orders/{id}", self::get(claims::order::<Q>)),
-        get("/api/v1/carts/{id}", self::get(claims::cart::<Q>)),
-        Route { path: "/api/v1/events", method: "post", handler: post(events::post::<Q>) },
+        route("/livez", get(probes::livez::<Q>)),
+        route("/readyz", get(probes::readyz::<Q>)),
+        route("/health", get(probes::health::<Q>)),
+        route("/health/{part}", get(probes::part::<Q>)),
+        route("/metrics", get(probes::metrics::<Q>)),
+        route("/openapi.json", get(openapi::document)),
+        route("/api/v1/stock", get(stock::list::<Q>)),
+        route("/api/v1/stock/{sku}", get(stock::one::<Q>)),
+        route("/api/v1/stock/{sku}/movements", get(stock::movements::<Q>)),
+        route("/api/v1/orders/{id}", get(claims::order::<Q>)),
+        route("/api/v1/carts/{id}", get(claims::cart::<Q>)),
+        route("/api/v1/events", post(events::post::<Q>)),
     ]
 }
 
