@@ -99,7 +99,7 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     let address = listener.local_addr().map_err(Failure::failed)?;
     let store = build::migrated_store(&settings, settings.store.engine_connections).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
-    let schemas = Arc::new(KnownSchemas::new());
+    let schemas = Arc::new(KnownSchemas::load());
     let registry = build::registry(&settings)?;
     let encoder = build::encoder(&settings, &topics, registry.as_deref(), &schemas).await?;
     let decoder =
