@@ -94,6 +94,16 @@ pub struct TopicDefinition {
     pub read_by: String,
 }
 
+impl TopicDefinition {
+    /// Its settings by the broker's names.
+    pub fn config(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("cleanup.policy".to_owned(), self.cleanup_policy.as_str().to_owned()),
+            ("retention.ms".to_owned(), self.retention_ms.to_string()),
+        ])
+    }
+}
+
 /// Every topic of the contract, in its order.
 pub fn definitions() -> Vec<TopicDefinition> {
     SOURCES.iter().map(|source| toml::from_str(source).expect("a test parses every embedded definition")).collect()

@@ -1,0 +1,5 @@
+mod kafka_admin;
+mod kafka_sink;
+mod kafka_source;
+mod kafka_support;
+mod servers;
