@@ -204,15 +204,15 @@ class _Planner:
             self._place(order.position - self.random.uniform(1, 200), event)
 
     def _repeat_some(self) -> None:
+        for position, event in list(self.placed):
+            if self.random.random() < REPEATED_SHARE:
+                self.placed.append((position + self.random.expovariate(1 / REPEAT_DISTANCE), event))
         for event in list(self.result.opening):
             if self.random.random() < REPEATED_SHARE:
                 if self.random.random() < 0.5:
                     self.result.opening.append(event)
                 else:
                     self.placed.append((self.random.uniform(0, self._last_position()), event))
-        for position, event in list(self.placed):
-            if self.random.random() < REPEATED_SHARE:
-                self.placed.append((position + self.random.expovariate(1 / REPEAT_DISTANCE), event))
 
     def _last_position(self) -> int:
         return self.found.orders[-1].position if self.found.orders else 0

@@ -1,5 +1,5 @@
-
 //! The integration tests: one binary, so that they are linked once.
+
 mod batch_cost;
 mod contract;
 mod kafka_admin;
