@@ -6,6 +6,7 @@ mod kafka_admin;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_support;
+mod rules;
 mod servers;
 mod shop;
 mod wire;
