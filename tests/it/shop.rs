@@ -207,6 +207,11 @@ impl Shop {
         self.store.claim(&key).await.expect("the store should answer").map(|view| view.claim)
     }
 
+    /// The state of an order, if it is known.
+    pub async fn claim_state(&self, order: &str) -> Option<String> {
+        self.claim(ClaimKind::Order, order).await.map(|claim| claim.state.as_str().to_owned())
+    }
+
     /// An order that is known.
     pub async fn order(&self, reference: &str) -> Claim {
         self.claim(ClaimKind::Order, reference).await.unwrap_or_else(|| panic!("order {reference} should be known"))

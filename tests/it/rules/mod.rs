@@ -7,10 +7,10 @@ mod delivery;
 //mod goods;
 //mod levels;
 mod limits;
-//mod matrix;
-//mod orders_cancelled;
-//mod orders_created;
-//mod orders_fulfilled;
+mod matrix;
+mod orders_cancelled;
+mod orders_created;
+mod orders_fulfilled;
 //mod races;
 
 use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine};
