@@ -11,7 +11,6 @@ import subprocess
 import urllib.request
 import uuid
 from pathlib import Path
-from typing import Optional
 
 import server_packages as packages
 from server_process import Failed, Ports, Server, accepts_connections, launcher
@@ -48,7 +47,7 @@ class Postgres(Server):
         if len(f"{self.sockets}/.s.PGSQL.{self.port}.lock") > SOCKET_PATH_LIMIT_BYTES:
             raise Failed(f"the path {folder} is too long for a Unix socket below it; choose a shorter one with --data")
 
-    def user(self) -> Optional[str]:
+    def user(self) -> str | None:
         """PostgreSQL refuses to run as root."""
         return "postgres" if os.geteuid() == 0 else None
 
@@ -153,7 +152,7 @@ class Kafka(Server):
         return [*kafka_java("384m", "INFO"), "kafka.Kafka", str(self.settings_file)]
 
     def answers(self) -> bool:
-        """The port is open before the broker may be used; the log line is the last step of its start."""
+        """The log line is the last step of a start, and says that it is this broker that holds the port."""
         return self.logged("Kafka Server started") and accepts_connections(self.port)
 
     def describe(self) -> dict:

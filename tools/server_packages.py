@@ -112,7 +112,12 @@ def _fetch_by_maven(name: str, goal: str, target: Path) -> None:
         command = [maven, "-B", "-q", "-f", str(TOOLS / name / "pom.xml")]
         command += [f"dependency:{goal}", f"-DoutputDirectory={unfinished}"]
         command += [f"-DmarkersDirectory={unfinished}/.markers"]
-        if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode != 0:
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if result.returncode != 0:
+            # A quiet run prints errors only, and codes for a terminal's colours when there are none.
+            print(result.stdout, file=sys.stderr)
             raise Unavailable(f"maven could not fetch {name}; the reason stands above")
         unfinished.chmod(0o755)
         unfinished.rename(target)

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Optional
 
 START_DEADLINE_S = 120
 STOP_DEADLINE_S = 60
@@ -64,7 +63,7 @@ class Server:
         self.folder = folder / self.name
         self.log = self.folder / "server.log"
         self.port = ports.take()
-        self.process: Optional[subprocess.Popen] = None
+        self.process: subprocess.Popen | None = None
         self._log_start = 0
 
     def prepare(self) -> None:
@@ -79,7 +78,7 @@ class Server:
         """Whether the server serves requests now."""
         raise NotImplementedError
 
-    def user(self) -> Optional[str]:
+    def user(self) -> str | None:
         """The system user that the server must run as, when it is not ours."""
         return None
 
@@ -206,7 +205,7 @@ class Server:
         return members
 
 
-def launcher(user: Optional[str], orphan_signal: str) -> list[str]:
+def launcher(user: str | None, orphan_signal: str) -> list[str]:
     """What stands before a command so that it runs as `user` and is signalled by the kernel when we are killed."""
     if shutil.which("setpriv") is None:
         if user is not None:
@@ -241,7 +240,7 @@ def _is_alive(pid: int) -> bool:
     return status is not None and status[0] not in "ZX"
 
 
-def _status(pid: int) -> Optional[tuple[str, int]]:
+def _status(pid: int) -> tuple[str, int] | None:
     """State letter and parent of a process, nothing when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod direct;
 pub mod kafka;
 
 /// What a topic should look like.

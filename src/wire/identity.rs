@@ -1,0 +1,162 @@
+//! What makes an event the same event: its key, its day, the digest of its content, and the ids of what we publish.
+
+use sha2::{Digest, Sha256};
+use uuid::{Uuid, Variant};
+
+use super::topics::OutputType;
+use crate::domain::announce::AnnouncementBody;
+use crate::domain::event::{Cause, Event, EventKey, Fingerprint, Policy};
+use crate::domain::words::{Day, Line, StockKey, Timestamp};
+
+/// The key of an id: the bytes of a UUID, so that time-ordered ids stay ordered; of any other id a digest. Only the
+/// canonical form counts as a UUID: ids are opaque, and two spellings of one UUID are two ids.
+pub fn event_key(id: &str) -> EventKey {
+    match uuid(id) {
+        Some(uuid) if !id.bytes().any(|byte| byte.is_ascii_uppercase()) => EventKey(uuid.into_bytes()),
+        _ => EventKey(digest(id.as_bytes())),
+    }
+}
+
+/// The day inside an id, when it is a UUIDv7.
+pub fn day_of_id(id: &str) -> Option<Day> {
+    let uuid = uuid(id).filter(|uuid| uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122)?;
+    // The first 48 bits are milliseconds since 1970; as microseconds they fit an i64 with room to spare.
+    let milliseconds = (uuid.as_u128() >> 80) as i64;
+    Some(Timestamp(milliseconds * 1_000).day())
+}
+
+/// A digest of the type and the fields: the same for the same content in any encoding. Compute it from lines as
+/// they were written, before they are summed: the same content means the same lines.
+pub fn fingerprint(event: &Event) -> Fingerprint {
+    let mut feed = Feed(Vec::with_capacity(256));
+    feed.text(event.event_type().as_str());
+    match event {
+        Event::OrderCreated(event) => {
+            feed.text(event.order.as_str());
+            feed.optional_number(event.version);
+            feed.optional_text(event.cart.as_ref().map(|cart| cart.as_str()));
+            feed.number(match event.policy {
+                Policy::All => 0,
+                Policy::Partial => 1,
+            });
+            feed.optional_number(event.ttl_seconds);
+            feed.lines(&event.lines);
+        }
+        Event::CartUpdated(event) => {
+            feed.text(event.cart.as_str());
+            feed.optional_number(event.version);
+            feed.optional_number(event.ttl_seconds);
+            feed.lines(&event.lines);
+        }
+        Event::OrderCancelled(event) => {
+            feed.text(event.order.as_str());
+            feed.optional_number(event.version);
+            feed.optional_text(event.reason.as_deref());
+            feed.optional_lines(event.lines.as_deref());
+        }
+        Event::OrderConfirmed { order } => feed.text(order.as_str()),
+        Event::OrderShipped(event) => {
+            feed.text(event.order.as_str());
+            feed.text(event.shipment.as_str());
+            feed.optional_lines(event.lines.as_deref());
+        }
+        Event::SkuRegistered(event) => {
+            feed.stock_key(&event.key);
+            feed.optional_text(event.name.as_deref());
+            for number in [event.safety_stock, event.warning_threshold, event.critical_threshold, event.max_stock] {
+                feed.optional_number(number);
+            }
+            feed.optional_text(event.status.map(|status| status.as_str()));
+            feed.optional_number(event.initial);
+            feed.optional_number(event.version);
+        }
+        Event::StockReceived(event) => {
+            feed.text(event.receipt.as_str());
+            feed.lines(&event.lines);
+        }
+        Event::ClaimExpired(event) => {
+            feed.text(event.claim.kind.as_str());
+            feed.text(event.claim.reference.as_str());
+            feed.number(event.deadline.0);
+        }
+    }
+    Fingerprint(digest(&feed.0))
+}
+
+/// The id under which an announcement is published: derived from its cause and what it is about, so that the same
+/// fact has the same id however often it is published. One event changes a row at most once.
+pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
+    let mut feed = Feed(Vec::with_capacity(256));
+    feed.text(&cause.source);
+    feed.text(&cause.id);
+    feed.text(cause.event_type.as_str());
+    feed.text(OutputType::of(body).as_str());
+    match body {
+        AnnouncementBody::StockChanged { key, .. } | AnnouncementBody::LowStock { key, .. } => feed.stock_key(key),
+        AnnouncementBody::ReservationResult(answer) => {
+            feed.text(answer.kind.as_str());
+            feed.text(answer.reference.as_str());
+        }
+    }
+    Uuid::new_v8(digest(&feed.0))
+}
+
+fn uuid(id: &str) -> Option<Uuid> {
+    // Only the hyphenated form has this length; the parser alone would take others as well.
+    (id.len() == 36).then(|| Uuid::try_parse(id).ok()).flatten()
+}
+
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let mut truncated = [0; 16];
+    truncated.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    truncated
+}
+
+/// Values one after the other such that no two sequences of values give the same bytes: texts and lists carry
+/// their length, optional values their presence.
+struct Feed(Vec<u8>);
+
+impl Feed {
+    fn number(&mut self, number: i64) {
+        self.0.extend_from_slice(&number.to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as i64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn optional_number(&mut self, number: Option<i64>) {
+        self.0.push(number.is_some().into());
+        if let Some(number) = number {
+            self.number(number);
+        }
+    }
+
+    fn optional_text(&mut self, text: Option<&str>) {
+        self.0.push(text.is_some().into());
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    fn stock_key(&mut self, key: &StockKey) {
+        self.text(key.sku.as_str());
+        self.text(key.location.as_str());
+    }
+
+    fn lines(&mut self, lines: &[Line]) {
+        self.number(lines.len() as i64);
+        for line in lines {
+            self.stock_key(&line.key);
+            self.number(line.quantity);
+        }
+    }
+
+    fn optional_lines(&mut self, lines: Option<&[Line]>) {
+        self.0.push(lines.is_some().into());
+        if let Some(lines) = lines {
+            self.lines(lines);
+        }
+    }
+}

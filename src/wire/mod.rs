@@ -1,0 +1,20 @@
+//! Bytes to domain and back: topics, schemas, envelopes, encodings, and the form in which the outbox is stored.
+
+mod avro;
+mod bodies;
+pub mod cloudevents;
+pub mod decode;
+pub mod encode;
+mod events;
+mod fields;
+pub mod identity;
+pub mod instant;
+mod json;
+pub mod registry;
+pub mod schemas;
+pub mod stored;
+mod structured;
+pub mod topics;
+mod tree;
+
+pub use fields::{MAX_TEXT_CHARACTERS, Malformed};
