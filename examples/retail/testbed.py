@@ -35,7 +35,8 @@ def started(keep: bool = False) -> Iterator[Testbed]:
         folder.chmod(0o711)
         command = [sys.executable, str(TOOLS / "servers.py"), "run", "postgres", "kafka"]
         servers = subprocess.Popen(
-            [*command, "--data", str(folder / "servers")],
+            # Without a folder of its own, the data of the servers are thrown away without a clean stop.
+            [*command, "--data", str(folder / "servers")] if keep else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -50,7 +51,12 @@ def started(keep: bool = False) -> Iterator[Testbed]:
         finally:
             # The end of its standard input is what it stops at.
             servers.stdin.close()
-            servers.wait(STOP_DEADLINE_S)
+            try:
+                servers.wait(STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                # The kernel ends the servers with the process that watches them.
+                servers.kill()
+                servers.wait()
     finally:
         if keep:
             print(f"kept: {folder}", file=sys.stderr)

@@ -8,9 +8,12 @@ use tokio::sync::oneshot;
 
 use crate::ports::{OutputRecord, Progress, SinkError};
 
+use super::error::KafkaFailure;
 use super::producer::{CountingProducer, Deliveries, judge};
 use super::progress;
+use super::reader::{self, Reader};
 use super::settings::{KafkaSinkSettings, SinkGuarantee};
+use super::topics;
 
 /// One call of `publish`.
 #[derive(Debug)]
@@ -63,8 +66,10 @@ impl<'a> Publisher<'a> {
     /// Connects. Exactly-once: ends every earlier producer with the same id, then reads what the last of them
     /// committed. In this order nothing can be committed after it was read.
     fn open(settings: &'a KafkaSinkSettings) -> Result<(Self, Option<Progress>), SinkError> {
-        progress::check_topics(settings)?;
         let connection = &settings.connection;
+        let everything =
+            reader::new(&connection.uncommitted_reader()).map_err(|error| judge("making a reader", &error))?;
+        check_topics(&everything, settings)?;
         let config = match &settings.guarantee {
             SinkGuarantee::ExactlyOnce { transactional_id, .. } => connection.transactional_producer(transactional_id),
             // Nobody waits for a transaction to grow: a short linger, for the sake of latency.
@@ -77,7 +82,7 @@ impl<'a> Publisher<'a> {
                 let doing = || format!("taking over transactions as {transactional_id}");
                 let fenced = publisher.producer.client().init_transactions(settings.open_timeout);
                 fenced.map_err(|error| judge(&doing(), &error))?;
-                progress::read(settings, progress_topic)?
+                progress::read(&everything, settings, progress_topic)?
             }
             SinkGuarantee::AtLeastOnce => None,
         };
@@ -125,5 +130,19 @@ impl<'a> Publisher<'a> {
             Some(fatal) => judge(doing, &fatal),
             None => judge(doing, error),
         }
+    }
+}
+
+/// Looks whether every topic is there.
+fn check_topics(reader: &Reader, settings: &KafkaSinkSettings) -> Result<(), SinkError> {
+    let mut wanted = settings.topics.clone();
+    if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
+        wanted.push(progress_topic.clone());
+    }
+    match topics::partitions(reader, &settings.connection, &wanted, settings.open_timeout) {
+        Ok(_) => Ok(()),
+        Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),
+        Err(KafkaFailure::Client { doing, cause }) => Err(judge(&doing, &cause)),
+        Err(failure) => Err(SinkError::Unclear(failure.to_string())),
     }
 }

@@ -173,36 +173,42 @@ impl KafkaConnection {
         config
     }
 
-    /// A consumer that joins no group and reads only what is committed.
+    /// A consumer without a group, which asks for topics and for offsets of what is committed.
     pub(super) fn reader(&self) -> ClientConfig {
-        let fixed = [
-            // The client assigns partitions only where there is a group. This one is never joined, and nothing is
-            // ever committed to it.
-            ("group.id", "holdfast-reader"),
-            ("isolation.level", "read_committed"),
-            ("enable.partition.eof", "true"),
-            ("auto.offset.reset", "earliest"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("fetch.wait.max.ms", "50"),
-            ("queued.max.messages.kbytes", "4096"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        self.client(&[("fetch.queue.backoff.ms", "20")], &fixed)
+        let fixed = [("isolation.level", "read_committed"), ("allow.auto.create.topics", "false")];
+        self.client(&[], &fixed)
     }
 
-    /// A reader that also sees what is not committed yet.
+    /// A reader that also counts what is not committed yet.
     pub(super) fn uncommitted_reader(&self) -> ClientConfig {
         let mut config = self.reader();
         config.set("isolation.level", "read_uncommitted");
         config
     }
 
-    /// A client that speaks for a group without being a member of it.
-    pub(super) fn group_observer(&self, group: &str) -> ClientConfig {
-        let mut config = self.reader();
-        config.set("group.id", group);
+    /// A consumer that reads what is committed in partitions that it assigns to itself. `fetch_wait` is how long the
+    /// broker waits before it says that the end is reached.
+    pub(super) fn assigned_reader(&self, fetch_wait: Duration) -> ClientConfig {
+        // The client assigns partitions only where there is a group. This one is never joined, and nothing is ever
+        // committed to it.
+        let mut config = self.group_observer("holdfast-reader");
+        config.set("fetch.wait.max.ms", fetch_wait.as_millis().to_string());
         config
+    }
+
+    /// A consumer that speaks for a group without being a member of it.
+    pub(super) fn group_observer(&self, group: &str) -> ClientConfig {
+        let fixed = [
+            ("group.id", group),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "earliest"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("queued.max.messages.kbytes", "1024"),
+            ("allow.auto.create.topics", "false"),
+        ];
+        self.client(&[("fetch.queue.backoff.ms", "20")], &fixed)
     }
 
     /// A producer that neither repeats nor reorders.
@@ -383,6 +389,7 @@ mod tests {
             connection.group_consumer("group", 12, Duration::from_secs(1)),
             connection.reader(),
             connection.uncommitted_reader(),
+            connection.assigned_reader(Duration::from_millis(10)),
             connection.group_observer("group"),
             connection.producer(1),
             connection.transactional_producer("id"),
