@@ -1,0 +1,26 @@
+//! What commands print on standard output. Log lines and progress go to standard error.
+
+use std::io::{ErrorKind, Write};
+
+use crate::app::Failure;
+
+/// Prints a text as it is.
+///
+/// # Errors
+/// [`Failure`] when standard output takes nothing more, also because its reader has gone away.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::Failed("standard output was closed".to_owned()),
+        _ => Failure::Failed(format!("standard output cannot be written: {error}")),
+    })
+}
+
+/// Prints one JSON value on a line of its own.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value}\n"))
+}
