@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -102,15 +103,17 @@ def stock_the_shop(holdfast: Holdfast, plan: Plan, bed: testbed.Testbed) -> None
     say(f"stocked {len(plan.skus):,} SKUs with {WEEK.opening_percent} % of what the week asks for")
 
 
-def follow(holdfast: Holdfast, news: News):
+def follow(holdfast: Holdfast, news: News) -> subprocess.Popen:
     """Prints what is published from the first record on, from a thread of its own. Returns the process to end."""
     log = holdfast.folder / "subscribe.log"
-    subscriber = holdfast.piped("subscribe", "--from", "start", log=log, stdout=-1, text=True)
+    subscriber = holdfast.piped("subscribe", "--from", "start", log=log, stdout=subprocess.PIPE, text=True)
 
     def read() -> None:
-        for line in subscriber.stdout:
-            for text in news.tell(line):
-                print(text, flush=True)
+        # When nobody reads our output any more, the main thread finds out as well.
+        with contextlib.suppress(BrokenPipeError):
+            for line in subscriber.stdout:
+                for text in news.tell(line):
+                    print(text, flush=True)
 
     threading.Thread(target=read, daemon=True).start()
     return subscriber
@@ -125,7 +128,7 @@ def feed(
     news: News,
 ) -> None:
     """Publishes the events one by one at an even pace, until they end or the time is up."""
-    publisher = holdfast.piped("publish", "-", log=holdfast.folder / "publish.log", stdin=-1, text=True)
+    publisher = holdfast.piped("publish", "-", log=holdfast.folder / "publish.log", stdin=subprocess.PIPE, text=True)
     began = summary_at = time.monotonic()
     try:
         for number, event in enumerate(stream):
