@@ -8,7 +8,7 @@ from news import News
 from plan import PLENTY, Plan
 
 
-def told(news, kind, cause, cause_type, **body):
+def told(news, kind, cause, cause_type, /, **body):
     event = {"type": kind, "data": {"cause": {"id": cause, "type": cause_type}, **body}}
     return news.tell(json.dumps(event))
 
