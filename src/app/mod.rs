@@ -29,8 +29,8 @@ use crate::wire::schemas::KnownSchemas;
 /// How long a turn of any loop may take before the process counts as stuck. Longer than every timeout of database and
 /// broker: what takes longer is stuck, not slow.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
-/// How many committed batches wait in memory for the relay; the table has the rest.
-const HANDED_OVER: usize = 64;
+/// How many committed batches wait in memory for the relay, each of some megabytes at most; the table has the rest.
+const HANDED_OVER: usize = 8;
 /// How often partitions are made ahead and old rows dropped.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
 /// How often the depth of the outbox is looked at.

@@ -2,6 +2,7 @@
 
 mod batch_cost;
 mod contract;
+mod floors;
 mod kafka_admin;
 mod kafka_sink;
 mod kafka_source;
