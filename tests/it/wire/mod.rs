@@ -1,6 +1,9 @@
 //! Bytes to domain and back.
 
 mod decode;
+mod encode;
+mod registry;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
