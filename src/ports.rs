@@ -4,9 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::domain::announce::Announcement;
-use crate::domain::event::Envelope;
-use crate::domain::words::Timestamp;
+use crate::domain::announce::{Announcement, MovementKind, Reason};
+use crate::domain::books::{Books, Broken, Effects};
+use crate::domain::claim::{Claim, ClaimKey};
+use crate::domain::event::{Cause, Envelope, Fingerprint, Trace};
+use crate::domain::stock::{Counters, StockRow};
+use crate::domain::verdict::Verdict;
+use crate::domain::words::{Location, Sku, StockKey, Timestamp};
 
 /// Where a record stood: what a dead letter is known by and what an operator looks up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,8 +55,8 @@ pub enum Delivery {
 pub enum Outcome {
     /// It took effect.
     Applied,
-    /// It was answered with a refusal.
-    Refused,
+    /// It was answered with a refusal; `None` where the contract names no reason.
+    Refused(Option<Reason>),
     /// It was recorded and changed nothing: stale, remembered already, or the same fact again.
     Ignored,
     /// Its identity was seen before with the same content.
@@ -71,7 +75,7 @@ impl Outcome {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
-            Self::Refused => "refused",
+            Self::Refused(_) => "refused",
             Self::Ignored => "ignored",
             Self::Duplicate => "duplicate",
             Self::DeadLettered { .. } => "dead_lettered",
@@ -290,8 +294,242 @@ pub enum SinkError {
     Fatal(String),
 }
 
+/// Which stock rows a list shows; an empty filter shows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StockFilter {
+    /// Only these SKUs; every SKU when empty.
+    pub skus: Vec<Sku>,
+    /// Only this location.
+    pub location: Option<Location>,
+}
+
+/// One ledger entry as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovementView {
+    /// The version that the row reached.
+    pub version: i64,
+    /// What it did.
+    pub kind: MovementKind,
+    /// Signed differences, in units.
+    pub change: Counters,
+    /// The numbers after it, in units.
+    pub after: Counters,
+    /// What made it happen.
+    pub cause: Cause,
+    /// Why, for people.
+    pub reason: Option<Arc<str>>,
+    /// Who did it, where a person did.
+    pub operator: Option<Arc<str>>,
+    /// Trace context of the cause.
+    pub trace: Trace,
+    /// When it was recorded, by the database's clock.
+    pub recorded_at: Timestamp,
+}
+
+/// A claim as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimView {
+    /// The claim with its lines.
+    pub claim: Claim,
+    /// The last answer to it: the body of a `reservation-result`.
+    pub answer: Option<serde_json::Value>,
+}
+
+/// What can be asked of the store without changing anything. Every answer is of one moment. Implementations run one
+/// statement outside of any transaction for each, so that a cancelled question leaves nothing behind.
+pub trait Queries: Send + Sync + 'static {
+    /// One stock row.
+    fn stock(&self, key: &StockKey) -> impl Future<Output = Result<Option<StockRow>, QueryError>> + Send;
+
+    /// Stock rows behind `after`, in the order of their keys by bytes, at most `limit`.
+    fn stock_page(
+        &self,
+        filter: &StockFilter,
+        after: Option<&StockKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StockRow>, QueryError>> + Send;
+
+    /// Movements of one row below `before_version`, the newest first, at most `limit`; none for a row that is not
+    /// there.
+    fn movements(
+        &self,
+        key: &StockKey,
+        before_version: Option<i64>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<MovementView>, QueryError>> + Send;
+
+    /// One cart, order or receipt.
+    fn claim(&self, key: &ClaimKey) -> impl Future<Output = Result<Option<ClaimView>, QueryError>> + Send;
+
+    /// Whether the store answers.
+    fn ping(&self) -> impl Future<Output = Result<(), QueryError>> + Send;
+}
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The store is away or overloaded: ask again later.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// The store holds something that cannot be, or this program asks wrongly.
+    #[error("{0}")]
+    Broken(String),
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}@{}", self.topic, self.partition, self.offset)
     }
+}
+
+/// One delivery after decoding.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// An event, and the record that it came in where there is one.
+    Event {
+        /// The event.
+        envelope: Box<Envelope>,
+        /// Its record, for the dead-letter topic should the event contradict what is known.
+        record: Option<Box<Record>>,
+    },
+    /// A record that could not be understood.
+    DeadLetter(Box<DeadLetter>),
+}
+
+/// What the store knows of an event's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing.
+    New,
+    /// It was there before, with this content.
+    Before(Fingerprint),
+    /// The keys of its day are gone, or may not be opened.
+    DayClosed,
+    /// Its day has not come.
+    DayAhead,
+}
+
+/// What a batch is judged on: everything that its new events touch, under lock.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The database's clock, read after the last lock.
+    pub now: Timestamp,
+    /// For each entry, in order; [`Seen::New`] for dead letters.
+    pub seen: Vec<Seen>,
+    /// The rows.
+    pub books: Books,
+}
+
+/// What a batch was judged to be: what the store writes.
+#[derive(Debug)]
+pub struct Judged {
+    /// For each entry, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The entries whose identity is new, by index, with their verdict.
+    pub fresh: Vec<(usize, Verdict)>,
+    /// The rows as they are now.
+    pub books: Books,
+    /// Which rows changed, the ledger and the announcements.
+    pub effects: Effects,
+    /// What goes to the dead-letter topic.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// Judges a loaded batch. Pure: it may be called again when the database asks for it.
+pub type Judge<'a> = dyn Fn(Loaded) -> Result<Judged, Broken> + Send + Sync + 'a;
+
+/// A batch that is durable.
+#[derive(Debug)]
+pub struct Committed {
+    /// For each entry, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What it announces; `None` when it announces nothing.
+    pub outbox: Option<OutboxBatch>,
+}
+
+/// What went wrong in the store, by what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was decided, or it is not known whether it was: do the same again later; the inbox tells.
+    #[error("the database is away: {0}")]
+    Transient(String),
+    /// Stop: doing it again ends the same way.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// A claim that is past its deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueClaim {
+    /// The claim.
+    pub key: ClaimKey,
+    /// Its deadline.
+    pub deadline: Timestamp,
+}
+
+/// The right to publish, as long as it is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it.
+    pub holder: uuid::Uuid,
+    /// Which takeover it was.
+    pub epoch: i64,
+}
+
+/// How the outbox stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxStatus {
+    /// The database.
+    pub installation: uuid::Uuid,
+    /// The last number given.
+    pub last_number: i64,
+    /// The last `seq` given.
+    pub last_seq: i64,
+    /// The last number marked as published.
+    pub published_number: i64,
+    /// The last `seq` marked as published.
+    pub published_seq: i64,
+    /// When the oldest batch that is not marked was recorded.
+    pub oldest_unpublished: Option<Timestamp>,
+    /// The database's clock.
+    pub now: Timestamp,
+}
+
+/// Where state is kept. Every method takes its own connection; none keeps a lock after it returned.
+pub trait Store: Send + Sync {
+    /// Makes a batch durable in one transaction: reads which identities are new, locks claims and stock in key order,
+    /// has `judge` decide, writes rows, ledger, inbox and outbox, takes the numbers last. Conflicts with other writers
+    /// are retried inside. Not cancel-safe: run it to its end.
+    fn commit(
+        &self,
+        entries: &[Entry],
+        judge: &Judge<'_>,
+    ) -> impl Future<Output = Result<Committed, StoreError>> + Send;
+
+    /// Batches after `number`, in order without a hole, at most `limit` of them.
+    fn unpublished(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<OutboxBatch>, StoreError>> + Send;
+
+    /// How the outbox stands.
+    fn outbox_status(&self) -> impl Future<Output = Result<OutboxStatus, StoreError>> + Send;
+
+    /// Takes the right to publish when nobody has it or its time is over, or renews one's own. `None`: another has it.
+    fn take_lease(
+        &self,
+        holder: uuid::Uuid,
+        seconds: i64,
+    ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send;
+
+    /// Gives the right back.
+    fn give_lease(&self, lease: Lease) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Marks batches as published. `false`: the lease is another's by now, nothing was marked.
+    fn mark_published(&self, lease: Lease, progress: Progress)
+    -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Claims past their deadline by the database's clock, oldest first, skipping those that are locked.
+    fn due_claims(&self, limit: usize) -> impl Future<Output = Result<Vec<DueClaim>, StoreError>> + Send;
 }

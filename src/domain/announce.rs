@@ -282,8 +282,8 @@ pub struct Movement {
     pub after: Counters,
     /// What made it happen.
     pub cause: Arc<Cause>,
-    /// Why, for people.
-    pub reason: Option<Arc<str>>,
     /// Trace context of the cause.
     pub trace: Trace,
+    /// Why, for people, where the event said so.
+    pub reason: Option<Arc<str>>,
 }

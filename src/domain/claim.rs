@@ -126,6 +126,8 @@ pub struct ClaimLine {
     pub shipped: i64,
     /// Come back, cumulatively.
     pub returned: i64,
+    /// Given back because time ran out: what a late confirmation or shipment asks for again.
+    pub lapsed: i64,
 }
 
 impl ClaimLine {

@@ -39,6 +39,11 @@ impl EventType {
         Self::StockReceived,
     ];
 
+    /// The type that a name on the wire names, our own causes included.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::INPUT.into_iter().chain([Self::ClaimExpired]).find(|known| known.as_str() == name)
+    }
+
     /// The name on the wire, which is the unmapped name of its topic.
     pub fn as_str(self) -> &'static str {
         match self {

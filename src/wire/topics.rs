@@ -108,6 +108,14 @@ impl TopicDefinition {
             _ => None,
         }
     }
+
+    /// Its settings by the broker's names.
+    pub fn config(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("cleanup.policy".to_owned(), self.cleanup_policy.as_str().to_owned()),
+            ("retention.ms".to_owned(), self.retention_ms.to_string()),
+        ])
+    }
 }
 
 /// Every topic of the contract, in its order.

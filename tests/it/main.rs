@@ -1,4 +1,11 @@
-//! The integration tests: one binary, so that they are linked once.
 
+//! The integration tests: one binary, so that they are linked once.
+mod batch_cost;
 mod contract;
+mod kafka_admin;
+mod kafka_sink;
+mod kafka_source;
+mod kafka_support;
+mod servers;
+mod shop;
 mod wire;

@@ -1,0 +1,43 @@
+# Everything that one does with a clone of this repository. `make help` lists it.
+
+PYTHON ?= python3
+# Arguments of `make retail`, for example: make retail ARGS='--help'
+ARGS ?=
+# What `make deny` checks. Only `advisories` needs the network: it reads the RustSec database. Without it:
+# make deny DENY='bans licenses sources'
+DENY ?= advisories bans licenses sources
+
+.DEFAULT_GOAL := help
+# The targets share one build folder and two processor cores.
+.NOTPARALLEL:
+.PHONY: help setup servers build run test lint retail deny
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing on this machine (Debian as root), or name it
+	@tools/setup.sh
+
+servers: ## Fetch PostgreSQL, Kafka and the schema registry for tests and local runs
+	@$(PYTHON) tools/servers.py fetch postgres kafka registry
+
+build: ## Build the release binary
+	cargo build --release
+
+run: setup servers build ## Start servers and a worker, and watch a week of a shop's orders
+	@$(PYTHON) examples/retail/watch.py
+
+test: setup servers lint ## Lint, then run every test against real servers
+	cargo test --all-features
+	$(PYTHON) tools/check_compose.py
+
+lint: ## Check format and lints
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings
+
+retail: setup servers build ## Run a year of real orders and compare every figure (ARGS=...)
+	$(PYTHON) examples/retail/run.py $(ARGS)
+
+deny: ## Check the dependencies: advisories, licences, bans, sources
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny check $(DENY)

@@ -1,0 +1,164 @@
+//! A producer in the hands of one thread: sending, and waiting until everything is confirmed.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
+
+use crate::domain::words::Timestamp;
+use crate::ports::{OutputRecord, SinkError};
+
+use super::record::client_headers;
+
+/// How long one look for confirmations takes. Traps: `flush` and `commit_transaction` of the client library look in
+/// slices of a full 100 ms when something is in flight.
+const CONFIRMATION_SLICE: Duration = Duration::from_millis(1);
+
+/// A producer that counts what was confirmed. All calls block; use and drop it on a thread of its own.
+pub(super) struct CountingProducer(BaseProducer<DeliveryContext>);
+
+/// What became of the records so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deliveries {
+    /// Confirmed by the broker.
+    pub confirmed: u64,
+    /// Given up by the client or refused by the broker.
+    pub failed: u64,
+    /// The failures that nobody has taken yet, at most [`FAILURES_KEPT`]: number of the record, topic, cause.
+    pub failures: Vec<(usize, String, KafkaError)>,
+}
+
+/// More failures than this are only counted.
+pub(super) const FAILURES_KEPT: usize = 100;
+
+impl CountingProducer {
+    /// Makes the client; connects in the background.
+    pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
+        config.create_with_context(DeliveryContext::default()).map(Self)
+    }
+
+    /// The client itself, for transactions.
+    pub fn client(&self) -> &BaseProducer<DeliveryContext> {
+        &self.0
+    }
+
+    /// Puts a record into the client's queue; `number` comes back with a failure. Waits while the queue is full.
+    pub fn send(&self, record: &OutputRecord, number: usize, deadline: Instant) -> KafkaResult<()> {
+        let mut message = BaseRecord::with_opaque_to(&record.topic, number);
+        message.key = record.key.as_ref();
+        message.payload = record.payload.as_ref();
+        message.timestamp = Some(milliseconds(record.timestamp));
+        message.headers = client_headers(&record.headers);
+        while let Err((error, returned)) = self.0.send(message) {
+            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            if !is_full || Instant::now() >= deadline {
+                return Err(error);
+            }
+            message = returned;
+            self.0.poll(CONFIRMATION_SLICE);
+        }
+        Ok(())
+    }
+
+    /// Serves what has come back, without waiting longer than a millisecond.
+    pub fn poll(&self) {
+        self.0.poll(CONFIRMATION_SLICE);
+    }
+
+    /// Waits until nothing is in flight; says whether that was reached in time.
+    pub fn wait_until_confirmed(&self, deadline: Instant) -> bool {
+        while self.0.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.poll();
+        }
+        true
+    }
+
+    /// What became of the records since the last call.
+    pub fn take_deliveries(&self) -> Deliveries {
+        std::mem::take(&mut *self.0.context().lock())
+    }
+
+    /// What ended this producer for good, when something did.
+    pub fn fatal_error(&self) -> Option<KafkaError> {
+        self.0.client().fatal_error().map(|(code, _)| KafkaError::Global(code))
+    }
+}
+
+/// Notes every delivery report.
+#[derive(Default)]
+pub(super) struct DeliveryContext(Mutex<Deliveries>);
+
+impl DeliveryContext {
+    fn lock(&self) -> MutexGuard<'_, Deliveries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let mut deliveries = self.lock();
+        match result {
+            Ok(_) => deliveries.confirmed += 1,
+            Err((error, message)) => {
+                deliveries.failed += 1;
+                if deliveries.failures.len() < FAILURES_KEPT {
+                    deliveries.failures.push((number, message.topic().to_owned(), error.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
+        tracing::debug!(target: "librdkafka", facility, line);
+    }
+
+    /// Every failure that matters comes back from a call or with a record.
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+    }
+}
+
+/// Says what a failure while publishing means for the relay. Whatever is not known to be final is unclear, and
+/// unclear is always safe: the relay opens again and looks.
+pub(super) fn judge(doing: &str, error: &KafkaError) -> SinkError {
+    use RDKafkaErrorCode as Code;
+    let text = format!("{doing}: {error}");
+    let Some(code) = error.rdkafka_error_code() else { return SinkError::Unclear(text) };
+    match code {
+        // The broker also answers so when it ended a transaction of ours that took longer than
+        // `transaction.timeout.ms`; the lease says which of the two it was.
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => SinkError::Fenced(text),
+        Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => {
+            SinkError::Fatal(format!("{text}; grant this user the right to write"))
+        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            SinkError::Fatal(format!("{text}; create missing topics with: holdfast topics apply"))
+        }
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            SinkError::Fatal(format!("{text}; raise max.message.bytes of the topic"))
+        }
+        Code::InvalidTopic | Code::PolicyViolation | Code::InvalidRecord | Code::UnsupportedForMessageFormat => {
+            SinkError::Fatal(text)
+        }
+        _ => SinkError::Unclear(text),
+    }
+}
+
+/// Kafka's times are milliseconds; the client takes 0 for "now", which no event has.
+fn milliseconds(timestamp: Timestamp) -> i64 {
+    timestamp.0.div_euclid(1_000)
+}

@@ -1,0 +1,123 @@
+//! How far publishing has come, kept in a compacted topic.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::Message;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::words::Timestamp;
+use crate::ports::{OutputRecord, Progress, SinkError};
+
+use super::error::KafkaFailure;
+use super::producer::judge;
+use super::reader::{self, Reader};
+use super::settings::{KafkaSinkSettings, SinkGuarantee};
+use super::topics;
+
+/// The key of the record. There is one relay for a progress topic, so one key.
+const KEY: &[u8] = b"relay";
+/// The only partition.
+const PARTITION: i32 = 0;
+/// How much of the end is read first: compaction leaves the newest part of a log alone, and it may be long.
+const TAIL_OFFSETS: i64 = 1_000;
+/// Between two looks whether older transactions are decided.
+const DECISION_SLICE: Duration = Duration::from_millis(10);
+
+#[derive(Serialize, Deserialize)]
+struct Value {
+    installation: uuid::Uuid,
+    batch: i64,
+    seq: i64,
+}
+
+/// The record that says how far publishing is.
+pub(super) fn record(topic: &str, progress: Progress) -> OutputRecord {
+    let Progress { installation, batch, seq } = progress;
+    let value = serde_json::json!({ "installation": installation, "batch": batch, "seq": seq });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    OutputRecord {
+        topic: topic.into(),
+        key: Some(KEY.to_vec()),
+        headers: Vec::new(),
+        payload: Some(value.to_string().into_bytes()),
+        timestamp: Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX)),
+    }
+}
+
+/// Looks whether the topics of a sink are there. Blocks.
+pub(super) fn check_topics(settings: &KafkaSinkSettings) -> Result<(), SinkError> {
+    let mut wanted = settings.topics.clone();
+    if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
+        wanted.push(progress_topic.clone());
+    }
+    let reader = reader::new(&settings.connection.reader()).map_err(|error| judge("making a reader", &error))?;
+    match topics::partitions(&reader, &settings.connection, &wanted, settings.open_timeout) {
+        Ok(_) => Ok(()),
+        Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),
+        Err(KafkaFailure::Client { doing, cause }) => Err(judge(&doing, &cause)),
+        Err(failure) => Err(SinkError::Unclear(failure.to_string())),
+    }
+}
+
+/// Reads the newest progress. Blocks. Call it after earlier producers were fenced: their open transactions are
+/// decided then.
+///
+/// Traps: a reader of committed records sees the end only up to the last stable offset. So this first waits until
+/// everything up to the high watermark is decided, and then reads to the end.
+pub(super) fn read(settings: &KafkaSinkSettings, topic: &str) -> Result<Option<Progress>, SinkError> {
+    let deadline = Instant::now() + settings.open_timeout;
+    let doing = format!("reading progress from {topic}");
+    let failed = |error: KafkaError| judge(&doing, &error);
+    let everything = reader::new(&settings.connection.uncommitted_reader()).map_err(failed)?;
+    let committed = reader::new(&settings.connection.reader()).map_err(failed)?;
+
+    let (low, high) = everything.fetch_watermarks(topic, PARTITION, settings.open_timeout).map_err(failed)?;
+    while committed.fetch_watermarks(topic, PARTITION, settings.open_timeout).map_err(failed)?.1 < high {
+        if Instant::now() >= deadline {
+            return Err(SinkError::Unclear(format!("{doing}: transactions of another producer stay open")));
+        }
+        // Nothing is assigned yet: this only lets time pass.
+        committed.poll(DECISION_SLICE);
+    }
+    let near_end = low.max(high - TAIL_OFFSETS);
+    match newest_from(&committed, topic, near_end, deadline, &doing)? {
+        None if near_end > low => newest_from(&committed, topic, low, deadline, &doing),
+        found => Ok(found),
+    }
+}
+
+/// The last progress from an offset to the end.
+fn newest_from(
+    reader: &Reader,
+    topic: &str,
+    offset: i64,
+    deadline: Instant,
+    doing: &str,
+) -> Result<Option<Progress>, SinkError> {
+    let mut from = TopicPartitionList::with_capacity(1);
+    let assigned =
+        from.add_partition_offset(topic, PARTITION, Offset::Offset(offset)).and_then(|()| reader.assign(&from));
+    assigned.map_err(|error| judge(doing, &error))?;
+    let mut newest = None;
+    while Instant::now() < deadline {
+        match reader.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(PARTITION))) => return Ok(newest),
+            Some(Err(error)) => return Err(judge(doing, &error)),
+            Some(Ok(message)) if message.key() == Some(KEY) => {
+                let payload = message.payload().unwrap_or_default();
+                let value: Value = serde_json::from_slice(payload).map_err(|error| {
+                    let offset = message.offset();
+                    SinkError::Fatal(format!("{doing}: the record at offset {offset} is not ours: {error}"))
+                })?;
+                let Value { installation, batch, seq } = value;
+                newest = Some(Progress { installation, batch, seq });
+            }
+            Some(Ok(_)) => {}
+        }
+    }
+    Err(SinkError::Unclear(format!("{doing}: the end was not reached in time")))
+}

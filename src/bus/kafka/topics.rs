@@ -1,0 +1,91 @@
+//! Which topics are there, and how many partitions they have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::error::{KafkaFailure, is_unreachable};
+use super::offset::Partition;
+use super::reader::{self, Reader};
+use super::settings::KafkaConnection;
+
+/// The partitions of topics. Blocks until the broker answers; fails when a topic is missing, and names all that are.
+pub(super) fn partitions(
+    reader: &Reader,
+    connection: &KafkaConnection,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Vec<Partition>, KafkaFailure> {
+    let mut partitions = Vec::new();
+    let mut missing = Vec::new();
+    for topic in topics {
+        match shape(reader, connection, topic, timeout)? {
+            Some(shape) => {
+                let topic: Arc<str> = topic.as_str().into();
+                partitions.extend((0..shape.partitions).map(|number| Partition { topic: topic.clone(), number }));
+            }
+            None => missing.push(topic.clone()),
+        }
+    }
+    if missing.is_empty() {
+        Ok(partitions)
+    } else {
+        Err(KafkaFailure::MissingTopics { servers: connection.servers().to_owned(), topics: missing })
+    }
+}
+
+/// How a topic is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// How many copies the partition with the fewest has.
+    pub replication: i32,
+}
+
+/// The layout of a topic, `None` when it does not exist. The topic is not created by asking.
+pub(super) fn shape(
+    reader: &Reader,
+    connection: &KafkaConnection,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<Shape>, KafkaFailure> {
+    let doing = || format!("looking for topic {topic}");
+    let metadata = reader
+        .fetch_metadata(Some(topic), timeout)
+        .map_err(|error| unreachable_or(reader, connection, timeout, doing(), error))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+    match found.error() {
+        None => {
+            let copies = found.partitions().iter().map(|partition| count(partition.replicas()));
+            Ok(Some(Shape { partitions: count(found.partitions()), replication: copies.min().unwrap_or(0) }))
+        }
+        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
+        Some(code) => {
+            let cause = KafkaError::MetadataFetch(RDKafkaErrorCode::from(code));
+            Err(KafkaFailure::Client { doing: doing(), cause })
+        }
+    }
+}
+
+fn count<T>(items: &[T]) -> i32 {
+    i32::try_from(items.len()).unwrap_or(i32::MAX)
+}
+
+/// Turns a failed call into one that names the address when nobody was reached.
+pub(super) fn unreachable_or(
+    reader: &Reader,
+    connection: &KafkaConnection,
+    waited: Duration,
+    doing: String,
+    error: KafkaError,
+) -> KafkaFailure {
+    if !is_unreachable(error.rdkafka_error_code()) {
+        return KafkaFailure::Client { doing, cause: error };
+    }
+    let reason = reader::trouble(reader).unwrap_or_else(|| error.to_string());
+    KafkaFailure::Unreachable { servers: connection.servers().to_owned(), waited, reason }
+}

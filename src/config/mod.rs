@@ -1,0 +1,103 @@
+//! Settings: a TOML file, then `HOLDFAST__SECTION__KEY`, then flags. A wrong key or value is an error that names it,
+//! where it was written and what would be right.
+
+mod connection;
+mod error;
+mod keys;
+mod layers;
+mod leaves;
+mod properties;
+mod rules;
+mod secret;
+mod settings;
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+pub use connection::KafkaAddress;
+pub use error::{Origin, SettingsError};
+pub use keys::TOPIC_KEYS;
+pub use layers::{DEFAULT_FILE, FlagSetting, Sources};
+pub use properties::Properties;
+pub use secret::{HIDDEN, SecretUrl};
+pub use settings::{
+    AlertSettings, CartSettings, CountSettings, DeadLetterSettings, DeductOn, Encoding, EngineSettings, Guarantee,
+    HttpSettings, InboxSettings, LogFormat, LogSettings, OrderSettings, RegistrySettings, RelaySettings, Settings,
+    SinkSettings, SourceSettings, StoreSettings, TopicSettings,
+};
+
+use leaves::Leaves;
+
+impl Settings {
+    /// Reads and judges the settings. Addresses that only some commands need are asked for later, by
+    /// [`Settings::postgres`], [`Settings::kafka_source`] and [`Settings::kafka_sink`].
+    pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
+        let leaves = layers::read(sources)?;
+        let origins = Origins::of(&leaves);
+        let settings: Self = deserialize(leaves.into_tree())?;
+        settings.judge_together(&origins)?;
+        Ok(settings)
+    }
+
+    /// The settings as TOML with their secrets hidden.
+    pub fn to_toml(&self) -> Result<String, SettingsError> {
+        toml::to_string(self).map_err(|error| SettingsError::Missing(format!("settings cannot be printed: {error}")))
+    }
+
+    /// Where the sidecar listens.
+    pub fn listen(&self) -> Result<SocketAddr, SettingsError> {
+        self.http.listen.parse().map_err(|_| SettingsError::WrongValue {
+            key: "http.listen".to_owned(),
+            shown: self.http.listen.clone(),
+            origin: Origin::Default,
+            expected: "must be an address and a port, like 127.0.0.1:8080".to_owned(),
+        })
+    }
+
+    /// Rules that concern more than one key.
+    fn judge_together(&self, origins: &Origins) -> Result<(), SettingsError> {
+        if self.carts.max_hold_s < self.carts.ttl_s {
+            return Err(SettingsError::WrongValue {
+                key: "carts.max_hold_s".to_owned(),
+                shown: self.carts.max_hold_s.to_string(),
+                origin: origins.max_hold.clone(),
+                expected: format!("must be at least carts.ttl_s, which is {} seconds", self.carts.ttl_s),
+            });
+        }
+        if self.inbox.max_days <= self.inbox.keep_days {
+            return Err(SettingsError::WrongValue {
+                key: "inbox.max_days".to_owned(),
+                shown: self.inbox.max_days.to_string(),
+                origin: origins.max_days.clone(),
+                expected: format!("must be above inbox.keep_days, which is {} days", self.inbox.keep_days),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Where the keys were written that are judged together with others.
+struct Origins {
+    max_hold: Origin,
+    max_days: Origin,
+}
+
+impl Origins {
+    fn of(leaves: &Leaves) -> Self {
+        Self { max_hold: leaves.origin("carts.max_hold_s"), max_days: leaves.origin("inbox.max_days") }
+    }
+}
+
+fn deserialize(tree: Value) -> Result<Settings, SettingsError> {
+    // Every leaf was judged against the table of keys; what is left to find is a key whose type differs from it.
+    serde_path_to_error::deserialize(tree).map_err(|error| SettingsError::WrongValue {
+        key: error.path().to_string(),
+        shown: HIDDEN.to_owned(),
+        origin: Origin::Default,
+        expected: "has a type that its key does not take".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

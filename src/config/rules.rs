@@ -1,0 +1,91 @@
+//! What a text setting may say. Each rule returns what would be right.
+
+use std::net::SocketAddr;
+
+use tracing_subscriber::filter::LevelFilter;
+
+/// Longest topic name and group name that Kafka takes, in characters.
+const MAX_NAME_CHARACTERS: usize = 249;
+
+pub(super) fn store_address(text: &str) -> Result<(), String> {
+    scheme(text, &["postgres://", "postgresql://", "sqlite://"])
+}
+
+pub(super) fn registry_address(text: &str) -> Result<(), String> {
+    scheme(text, &["http://", "https://"])
+}
+
+pub(super) fn bus_address(text: &str) -> Result<(), String> {
+    if text == "local:" || text.starts_with("nats://") {
+        return Ok(());
+    }
+    let Some(brokers) = text.strip_prefix("kafka://") else {
+        return Err("must be kafka://host:port,host:port, nats://host:port or local:".to_owned());
+    };
+    if brokers.contains('@') {
+        return Err("must be kafka://host:port,host:port without a user or password; \
+                    those are the properties sasl.username and sasl.password"
+            .to_owned());
+    }
+    let right = brokers.split(',').all(is_host_and_port);
+    if right { Ok(()) } else { Err("must be kafka://host:port,host:port, each with a port".to_owned()) }
+}
+
+pub(super) fn group(text: &str) -> Result<(), String> {
+    let right = !text.is_empty() && text.chars().count() <= MAX_NAME_CHARACTERS && !text.contains(char::is_control);
+    if right { Ok(()) } else { Err(format!("must be 1 to {MAX_NAME_CHARACTERS} printable characters")) }
+}
+
+pub(super) fn topic_name(text: &str) -> Result<(), String> {
+    // Kafka refuses these two because they name folders.
+    let right =
+        !text.is_empty() && text.len() <= MAX_NAME_CHARACTERS && is_topic_text(text) && text != "." && text != "..";
+    if right {
+        Ok(())
+    } else {
+        Err(format!("must be 1 to {MAX_NAME_CHARACTERS} characters of a-z, A-Z, 0-9, '.', '_' and '-'"))
+    }
+}
+
+pub(super) fn prefix(text: &str) -> Result<(), String> {
+    // Leaves room for the longest name behind it.
+    let right = text.len() <= 200 && is_topic_text(text);
+    if right { Ok(()) } else { Err("must be at most 200 characters of a-z, A-Z, 0-9, '.', '_' and '-'".to_owned()) }
+}
+
+pub(super) fn listen(text: &str) -> Result<(), String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "must be an address and a port, like 127.0.0.1:8080 or [::1]:8080".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(())
+    } else {
+        Err("must be a loopback address (127.0.0.1:8080 or [::1]:8080): \
+             the sidecar has no authentication yet, so it listens on no public address"
+            .to_owned())
+    }
+}
+
+pub(super) fn log_level(text: &str) -> Result<(), String> {
+    let expected = "must be off, error, warn, info, debug or trace, or levels by module like info,holdfast=debug";
+    let right = text.split(',').all(|part| {
+        let level = part.split_once('=').map_or(part, |(_, level)| level);
+        level.trim().parse::<LevelFilter>().is_ok()
+    });
+    if right && !text.trim().is_empty() { Ok(()) } else { Err(expected.to_owned()) }
+}
+
+fn scheme(text: &str, schemes: &[&str]) -> Result<(), String> {
+    let right = schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    if right { Ok(()) } else { Err(format!("must begin with {}", schemes.join(" or "))) }
+}
+
+fn is_topic_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    let plain = !host.is_empty() && !host.contains([':', '/', ' ']);
+    (bracketed || plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}

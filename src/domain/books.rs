@@ -1,0 +1,300 @@
+//! The rows that a batch has loaded, and what applying its events makes of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use super::announce::{Announcement, AnnouncementBody, Answer, AnswerKind, Movement, MovementKind};
+use super::claim::{Claim, ClaimKey, ClaimKind};
+use super::event::{Cause, Event, EventType, Trace};
+use super::rules::Rules;
+use super::stock::{Counters, Level, Snapshot, StockRow};
+use super::words::{StockKey, Timestamp};
+
+/// The rows that the events of a batch touch, as they were loaded under their locks.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// Stock rows by key; a key that is absent has no row.
+    pub stock: HashMap<StockKey, StockRow>,
+    /// Claims by key; a key that is absent has no row.
+    pub claims: HashMap<ClaimKey, Claim>,
+}
+
+/// A rule was broken that no event can break: a bug, or rows that were changed behind our back. Nothing of the batch
+/// may be written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The row.
+    pub key: StockKey,
+    /// Which rule.
+    pub rule: &'static str,
+    /// The counters that would have come out.
+    pub counters: Counters,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} would be broken: {:?}", self.rule, self.key, self.counters)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// What a batch leaves behind, besides the changed rows in its [`Books`].
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Ledger entries in order.
+    pub movements: Vec<Movement>,
+    /// What to publish, in order.
+    pub announcements: Vec<Announcement>,
+    /// Stock rows that did not exist before and must be inserted.
+    pub created: BTreeSet<StockKey>,
+    /// Stock rows whose settings changed and must be written as a whole; none of them is among the created.
+    pub settings: BTreeSet<StockKey>,
+    /// Stock rows of which only counters, level and version changed; they may stand in the other two as well.
+    pub counted: BTreeSet<StockKey>,
+    /// Claims that must be written.
+    pub claims: BTreeSet<ClaimKey>,
+    /// For each claim that was answered, where its last answer stands among the announcements.
+    pub answers: BTreeMap<ClaimKey, usize>,
+}
+
+/// The state of a fold: loaded rows, the moment, and what has come of the events so far.
+#[derive(Debug)]
+pub struct Fold<'a> {
+    /// The shop's choices.
+    pub rules: &'a Rules,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The rows.
+    pub books: Books,
+    /// The rest.
+    pub effects: Effects,
+}
+
+impl<'a> Fold<'a> {
+    /// Starts on loaded rows.
+    pub fn new(rules: &'a Rules, now: Timestamp, books: Books) -> Self {
+        Self { rules, now, books, effects: Effects::default() }
+    }
+
+    /// Starts one event. Nothing of it counts before [`Work::finish`].
+    pub(super) fn begin(&mut self, cause: &Arc<Cause>, trace: &Trace, event: &Event) -> Work<'_, 'a> {
+        let reason = match event {
+            Event::OrderCancelled(cancelled) => cancelled.reason.clone(),
+            _ => None,
+        };
+        let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason };
+        Work { fold: self, origin, before: BTreeMap::new() }
+    }
+}
+
+/// Where an event's changes come from, repeated on everything that it causes.
+struct Origin {
+    cause: Arc<Cause>,
+    trace: Trace,
+    reason: Option<Arc<str>>,
+}
+
+/// The work of one event: rows are changed through it, so that each ends as one net movement.
+pub(super) struct Work<'f, 'a> {
+    fold: &'f mut Fold<'a>,
+    origin: Origin,
+    /// The rows that this event has touched, as they were; `None` for one that it created.
+    before: BTreeMap<StockKey, Option<StockRow>>,
+}
+
+impl<'a> Work<'_, 'a> {
+    /// The shop's choices.
+    pub fn rules(&self) -> &'a Rules {
+        self.fold.rules
+    }
+
+    /// The database's clock.
+    pub fn now(&self) -> Timestamp {
+        self.fold.now
+    }
+
+    /// Where this event comes from, for what is kept until later.
+    pub fn origin(&self) -> (Arc<Cause>, Trace) {
+        (self.origin.cause.clone(), self.origin.trace.clone())
+    }
+
+    /// A stock row.
+    pub fn row(&self, key: &StockKey) -> Option<&StockRow> {
+        self.fold.books.stock.get(key)
+    }
+
+    /// Units of a row that can be promised now, never below 0; 0 for an unknown SKU.
+    pub fn available(&self, key: &StockKey) -> i64 {
+        self.row(key).map_or(0, |row| row.counters.available().max(0))
+    }
+
+    /// A claim as it stands.
+    pub fn claim(&self, key: &ClaimKey) -> Option<&Claim> {
+        self.fold.books.claims.get(key)
+    }
+
+    /// Takes a claim out to change it; [`Work::put_claim`] brings it back.
+    pub fn take_claim(&mut self, key: &ClaimKey) -> Option<Claim> {
+        self.fold.books.claims.remove(key)
+    }
+
+    /// Brings a changed claim back and has it written.
+    pub fn put_claim(&mut self, claim: Claim) {
+        self.fold.effects.claims.insert(claim.key.clone());
+        self.fold.books.claims.insert(claim.key.clone(), claim);
+    }
+
+    /// Brings a claim back that was only looked at.
+    pub fn restore_claim(&mut self, claim: Claim) {
+        self.fold.books.claims.insert(claim.key.clone(), claim);
+    }
+
+    /// Creates a row or replaces its settings.
+    pub fn put_row(&mut self, row: StockRow) {
+        let key = row.key.clone();
+        let previous = self.fold.books.stock.insert(key.clone(), row);
+        self.before.entry(key).or_insert(previous);
+    }
+
+    /// Adds signed units to the counters of a row.
+    ///
+    /// # Errors
+    /// [`Broken`] when the row does not exist, a counter would be negative or leave its range: never clamped, since
+    /// a clamp hides a bug.
+    pub fn add(&mut self, key: &StockKey, change: Counters) -> Result<(), Broken> {
+        let broken = |rule, counters| Broken { key: key.clone(), rule, counters };
+        let Some(row) = self.fold.books.stock.get_mut(key) else {
+            return Err(broken("existence", change));
+        };
+        let old = row.counters;
+        let sum = |a: i64, b: i64| a.checked_add(b).ok_or(broken("range", old));
+        let new = Counters {
+            on_hand: sum(old.on_hand, change.on_hand)?,
+            cart_held: sum(old.cart_held, change.cart_held)?,
+            order_reserved: sum(old.order_reserved, change.order_reserved)?,
+            safety_stock: sum(old.safety_stock, change.safety_stock)?,
+        };
+        if new.on_hand < 0 || new.cart_held < 0 || new.order_reserved < 0 || new.safety_stock < 0 {
+            return Err(broken("non-negativity", new));
+        }
+        if !self.before.contains_key(key) {
+            self.before.insert(key.clone(), Some(row.clone()));
+        }
+        row.counters = new;
+        Ok(())
+    }
+
+    /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
+    /// level changed, and at last the answer.
+    pub fn finish(self, answer: Option<Answer>) {
+        let Self { fold, origin, before } = self;
+        for (key, previous) in before {
+            fold.close_row(&origin, &key, previous);
+        }
+        let Some(answer) = answer else { return };
+        let claim_kind = match answer.kind {
+            AnswerKind::Order => Some(ClaimKind::Order),
+            AnswerKind::Cart => Some(ClaimKind::Cart),
+            AnswerKind::Return | AnswerKind::Stock => None,
+        };
+        if let Some(kind) = claim_kind {
+            let key = ClaimKey { kind, reference: answer.reference.clone() };
+            fold.effects.answers.insert(key.clone(), fold.effects.announcements.len());
+            fold.effects.claims.insert(key);
+        }
+        let body = AnnouncementBody::ReservationResult(answer);
+        fold.effects.announcements.push(Announcement { cause: origin.cause, trace: origin.trace, body });
+    }
+}
+
+impl Fold<'_> {
+    fn close_row(&mut self, origin: &Origin, key: &StockKey, previous: Option<StockRow>) {
+        let Some(row) = self.books.stock.get_mut(key) else { return };
+        let created = previous.is_none();
+        let before = previous.as_ref().map_or(Snapshot::NOTHING, StockRow::snapshot);
+        let change = row.counters.since(&before.counters);
+        let counted = change != Counters::default();
+        // Besides the settings that `settings_differ` sees, a registration changes the safety stock and the version.
+        let cause_registers = origin.cause.event_type == EventType::SkuRegistered;
+        let settings_changed = previous.as_ref().is_none_or(|old| settings_differ(old, row));
+        if !counted && !settings_changed {
+            if previous.is_some_and(|old| old.sku_version != row.sku_version) {
+                self.effects.settings.insert(key.clone());
+            }
+            return;
+        }
+        row.version += 1;
+        row.updated_at = self.now;
+        let for_level =
+            row.counters.available() + if self.rules.ignore_cart_holds { row.counters.cart_held } else { 0 };
+        let thresholds_changed = previous.as_ref().is_some_and(|old| {
+            (old.warning_threshold, old.critical_threshold) != (row.warning_threshold, row.critical_threshold)
+        });
+        row.level = if thresholds_changed && row.level != Level::Unstocked {
+            row.plain_level(for_level)
+        } else {
+            row.next_level(for_level)
+        };
+        let after = row.snapshot();
+        self.effects.movements.push(Movement {
+            key: key.clone(),
+            version: row.version,
+            kind: movement_kind(origin.cause.event_type, &change, created || !counted),
+            change,
+            after: after.counters,
+            cause: origin.cause.clone(),
+            trace: origin.trace.clone(),
+            reason: origin.reason.clone(),
+        });
+        self.effects.announcements.push(Announcement {
+            cause: origin.cause.clone(),
+            trace: origin.trace.clone(),
+            body: AnnouncementBody::StockChanged { key: key.clone(), version: row.version, before, after },
+        });
+        let first_units = before.level == Level::Unstocked && after.level == Level::Normal;
+        if after.level != before.level && !first_units {
+            self.effects.announcements.push(Announcement {
+                cause: origin.cause.clone(),
+                trace: origin.trace.clone(),
+                body: AnnouncementBody::LowStock {
+                    key: key.clone(),
+                    version: row.version,
+                    level: after.level,
+                    previous_level: before.level,
+                    available: after.counters.available(),
+                    warning_threshold: row.warning_threshold,
+                    critical_threshold: row.critical_threshold,
+                },
+            });
+        }
+        let rows = if created {
+            &mut self.effects.created
+        } else if settings_changed || cause_registers {
+            &mut self.effects.settings
+        } else {
+            &mut self.effects.counted
+        };
+        rows.insert(key.clone());
+    }
+}
+
+fn settings_differ(old: &StockRow, new: &StockRow) -> bool {
+    old.name != new.name
+        || old.warning_threshold != new.warning_threshold
+        || old.critical_threshold != new.critical_threshold
+        || old.max_stock != new.max_stock
+        || old.status != new.status
+}
+
+fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> MovementKind {
+    match cause {
+        EventType::SkuRegistered => MovementKind::Register,
+        EventType::StockReceived => MovementKind::Restock,
+        _ if settings_only => MovementKind::Register,
+        _ if change.on_hand < 0 => MovementKind::Deduct,
+        _ if change.on_hand > 0 || change.reserved() < 0 => MovementKind::Release,
+        _ => MovementKind::Reserve,
+    }
+}

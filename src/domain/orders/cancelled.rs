@@ -1,0 +1,128 @@
+//! `order-cancelled`, whole or in part, before or after its order; and the end of a reservation's time.
+
+use super::fulfilled::{effective_state, everything_shipped, remember, told};
+use super::table::{Step, Trigger, step};
+use super::{Conclusion, IGNORED, answer, conflict, give_back};
+use crate::domain::announce::{AnswerLine, AnswerOutcome};
+use crate::domain::books::{Broken, Work};
+use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
+use crate::domain::event::{Event, OrderCancelled};
+use crate::domain::stock::Counters;
+use crate::domain::verdict::Verdict;
+use crate::domain::words::{Line, StockKey};
+
+/// Applies `order-cancelled`. What counts is what the claim's own lines still hold.
+pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancelled) -> Result<Conclusion, Broken> {
+    let key = ClaimKey { kind: ClaimKind::Order, reference: event.order.clone() };
+    let known = work.take_claim(&key);
+    let state = known.as_ref().map(effective_state);
+    let tombstone = known.as_ref().is_some_and(|claim| claim.state == ClaimState::Cancelled);
+    let mut claim = known.unwrap_or_else(|| Claim::new(key, ClaimState::Awaited));
+    let stale = event.version.zip(claim.version).is_some_and(|(version, last)| version < last);
+    let trigger = if event.lines.is_none() { Trigger::CancelledWhole } else { Trigger::CancelledPart };
+    let step = if stale { Step::Nothing } else { step(state, trigger) };
+    let conclusion = match step {
+        Step::Nothing => IGNORED,
+        Step::Tombstone if tombstone => IGNORED,
+        Step::Tombstone => {
+            claim.state = ClaimState::Cancelled;
+            (Verdict::Applied, None)
+        }
+        Step::Remember => remember(work, &mut claim, Event::OrderCancelled(event.clone())),
+        Step::CancelWhole => cancel_whole(work, &mut claim)?,
+        Step::CancelPart => cancel_part(work, &mut claim, event.lines.as_deref().unwrap_or_default())?,
+        Step::NothingToRelease => {
+            let lines = event.lines.as_deref().unwrap_or_default();
+            let lines = lines.iter().map(|line| told(work, &line.key, line.quantity, 0)).collect();
+            (Verdict::Applied, Some(answer(&claim, AnswerOutcome::Released, None, lines)))
+        }
+        Step::Conflict => conflict(&claim, None),
+        Step::RecordVersion
+        | Step::Attempt
+        | Step::Change
+        | Step::RefuseAsCancelled
+        | Step::Confirm
+        | Step::RecordConfirmation
+        | Step::Ship
+        | Step::ReserveAgain
+        | Step::Expire
+        | Step::Closed => IGNORED,
+    };
+    if conclusion == IGNORED {
+        work.restore_claim(claim);
+        return Ok(IGNORED);
+    }
+    work.put_claim(claim);
+    let (verdict, answer) = conclusion;
+    Ok((
+        verdict,
+        answer.map(|mut answer| {
+            answer.request_version = event.version;
+            answer
+        }),
+    ))
+}
+
+/// Gives back everything that is held and not shipped, and closes the order.
+fn cancel_whole(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
+    let rows: Vec<(StockKey, i64)> =
+        claim.lines.iter().map(|(key, line)| (key.clone(), line.unshipped())).filter(|(_, held)| *held > 0).collect();
+    let mut lines = Vec::with_capacity(rows.len());
+    for (key, held) in rows {
+        lines.push(release(work, claim, &key, held, held)?);
+    }
+    claim.state = ClaimState::Cancelled;
+    claim.expires_at = None;
+    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Cancelled, None, lines))))
+}
+
+/// Brings each line up to its cumulative cancelled quantity; a line with nothing left blocks no other.
+fn cancel_part(work: &mut Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Result<Conclusion, Broken> {
+    let mut lines = Vec::with_capacity(parts.len());
+    for part in parts {
+        let released = claim.lines.get(&part.key).map_or(0, |line| line.released);
+        lines.push(release(work, claim, &part.key, part.quantity, part.quantity - released)?);
+    }
+    let outcome = if claim.lines.values().all(|line| line.held() == 0) {
+        claim.state = ClaimState::Cancelled;
+        claim.expires_at = None;
+        AnswerOutcome::Cancelled
+    } else {
+        if everything_shipped(claim) {
+            claim.state = ClaimState::Shipped;
+        }
+        AnswerOutcome::Released
+    };
+    Ok((Verdict::Applied, Some(answer(claim, outcome, None, lines))))
+}
+
+fn release(
+    work: &mut Work<'_, '_>,
+    claim: &mut Claim,
+    key: &StockKey,
+    requested: i64,
+    units: i64,
+) -> Result<AnswerLine, Broken> {
+    let released = give_back(work, claim, key, units)?;
+    if let Some(line) = claim.lines.get_mut(key) {
+        line.released += released;
+    }
+    Ok(told(work, key, requested, released))
+}
+
+/// Gives back what a reservation holds, because its time ran out. The caller has looked at the deadline.
+pub(in crate::domain) fn expired(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
+    if step(Some(claim.state), Trigger::Expiry) != Step::Expire {
+        return Ok(IGNORED);
+    }
+    let mut lines = Vec::new();
+    for (key, line) in claim.lines.iter_mut().filter(|(_, line)| line.reserved > 0) {
+        work.add(key, Counters { order_reserved: -line.reserved, ..Counters::default() })?;
+        lines.push(told(work, key, line.requested, line.reserved));
+        line.lapsed = line.reserved;
+        line.reserved = 0;
+    }
+    claim.state = ClaimState::Expired;
+    claim.expires_at = None;
+    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Expired, None, lines))))
+}

@@ -1,0 +1,199 @@
+//! `order-confirmed` and `order-shipped`: what makes an order final.
+
+use std::collections::BTreeMap;
+
+use super::table::{Step, Trigger, step};
+use super::{Conclusion, IGNORED, answer, conflict, deduct_reserved, missing, short_lines, take};
+use crate::domain::announce::{AnswerLine, AnswerOutcome, Reason};
+use crate::domain::books::{Broken, Work};
+use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState, Remembered};
+use crate::domain::event::{Event, OrderShipped};
+use crate::domain::rules::DeductOn;
+use crate::domain::verdict::Verdict;
+use crate::domain::words::{Reference, StockKey};
+
+/// Applies `order-confirmed`.
+pub(in crate::domain) fn confirmed(work: &mut Work<'_, '_>, order: &Reference) -> Result<Conclusion, Broken> {
+    let key = ClaimKey { kind: ClaimKind::Order, reference: order.clone() };
+    let known = work.take_claim(&key);
+    let state = known.as_ref().map(effective_state);
+    let mut claim = known.unwrap_or_else(|| Claim::new(key, ClaimState::Awaited));
+    let conclusion = match step(state, Trigger::Confirmed) {
+        Step::Remember => remember(work, &mut claim, Event::OrderConfirmed { order: order.clone() }),
+        Step::Confirm => {
+            let deduct = work.rules().deduct_on == DeductOn::Confirmed;
+            confirm(work, &mut claim, deduct)?
+        }
+        Step::RecordConfirmation if claim.confirmed => IGNORED,
+        Step::RecordConfirmation => confirm(work, &mut claim, false)?,
+        Step::ReserveAgain => match reserve_again(work, &mut claim)? {
+            Err(lost) => lost,
+            Ok(()) => {
+                let deduct = work.rules().deduct_on != DeductOn::Shipped;
+                confirm(work, &mut claim, deduct)?
+            }
+        },
+        Step::Closed => conflict(&claim, Some(Reason::Closed)),
+        Step::Conflict => conflict(&claim, None),
+        Step::Nothing
+        | Step::RecordVersion
+        | Step::Tombstone
+        | Step::Attempt
+        | Step::Change
+        | Step::RefuseAsCancelled
+        | Step::Ship
+        | Step::CancelWhole
+        | Step::CancelPart
+        | Step::NothingToRelease
+        | Step::Expire => IGNORED,
+    };
+    conclude(work, claim, conclusion)
+}
+
+/// Applies `order-shipped`. The same shipment counts once.
+pub(in crate::domain) fn shipped(work: &mut Work<'_, '_>, event: &OrderShipped) -> Result<Conclusion, Broken> {
+    let key = ClaimKey { kind: ClaimKind::Order, reference: event.order.clone() };
+    let known = work.take_claim(&key);
+    let state = known.as_ref().map(effective_state);
+    let mut claim = known.unwrap_or_else(|| Claim::new(key, ClaimState::Awaited));
+    if claim.shipments.contains(&event.shipment) {
+        work.restore_claim(claim);
+        return Ok(IGNORED);
+    }
+    let conclusion = match step(state, Trigger::Shipped) {
+        Step::Remember => remember(work, &mut claim, Event::OrderShipped(event.clone())),
+        Step::Ship => ship(work, &mut claim, event)?,
+        Step::ReserveAgain => match reserve_again(work, &mut claim)? {
+            Err(lost) => lost,
+            Ok(()) => ship(work, &mut claim, event)?,
+        },
+        Step::Closed => conflict(&claim, Some(Reason::Closed)),
+        Step::Conflict => conflict(&claim, None),
+        Step::Nothing
+        | Step::RecordVersion
+        | Step::Tombstone
+        | Step::Attempt
+        | Step::Change
+        | Step::RefuseAsCancelled
+        | Step::Confirm
+        | Step::RecordConfirmation
+        | Step::CancelWhole
+        | Step::CancelPart
+        | Step::NothingToRelease
+        | Step::Expire => IGNORED,
+    };
+    conclude(work, claim, conclusion)
+}
+
+/// The state that counts for events that wait for a creation: a cancellation that overtook its order has not closed
+/// anything yet.
+pub(super) fn effective_state(claim: &Claim) -> ClaimState {
+    if claim.version.is_none() { ClaimState::Awaited } else { claim.state }
+}
+
+/// Keeps an event for the order that will come; the same fact is kept once.
+pub(super) fn remember(work: &Work<'_, '_>, claim: &mut Claim, event: Event) -> Conclusion {
+    if claim.remembered.iter().any(|kept| kept.event == event) {
+        return IGNORED;
+    }
+    let (cause, trace) = work.origin();
+    claim.remembered.push(Remembered { cause, trace, event });
+    (Verdict::Applied, None)
+}
+
+fn conclude(work: &mut Work<'_, '_>, claim: Claim, conclusion: Conclusion) -> Result<Conclusion, Broken> {
+    if conclusion == IGNORED {
+        work.restore_claim(claim);
+    } else {
+        work.put_claim(claim);
+    }
+    Ok(conclusion)
+}
+
+fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim, deduct: bool) -> Result<Conclusion, Broken> {
+    claim.confirmed = true;
+    claim.expires_at = None;
+    if deduct {
+        for (key, reserved) in reserved_lines(claim) {
+            deduct_reserved(work, claim, &key, reserved)?;
+        }
+        claim.state = ClaimState::Deducted;
+    } else if claim.state == ClaimState::Reserved {
+        claim.state = ClaimState::Confirmed;
+    }
+    let lines = claim.lines.iter().filter(|(_, line)| line.requested > 0 || line.held() > 0);
+    let lines = lines.map(|(key, line)| told(work, key, line.requested, line.held())).collect();
+    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Confirmed, None, lines))))
+}
+
+fn reserved_lines(claim: &Claim) -> Vec<(StockKey, i64)> {
+    claim.lines.iter().map(|(key, line)| (key.clone(), line.reserved)).collect()
+}
+
+/// Gets back every unit that the deadline took from the order, or none: then it is lost and says so.
+fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<(), Conclusion>, Broken> {
+    let targets: BTreeMap<StockKey, i64> =
+        claim.lines.iter().map(|(key, line)| (key.clone(), line.held() + line.lapsed)).collect();
+    let wanted = missing(claim, &targets);
+    let short = short_lines(work, &wanted, |_| 0);
+    if !short.is_empty() {
+        let reason = super::first_reason(&short);
+        return Ok(Err((Verdict::Refused(reason), Some(answer(claim, AnswerOutcome::Lost, reason, short)))));
+    }
+    for line in &wanted {
+        take(work, claim, &line.key, line.quantity, false)?;
+    }
+    claim.lines.values_mut().for_each(|line| line.lapsed = 0);
+    claim.state = ClaimState::Reserved;
+    Ok(Ok(()))
+}
+
+/// Marks lines shipped, at most what the order holds of each, and deducts those that were only reserved.
+fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Result<Conclusion, Broken> {
+    let asked: Vec<(StockKey, i64)> = match &event.lines {
+        Some(lines) => lines.iter().map(|line| (line.key.clone(), line.quantity)).collect(),
+        None => unshipped_lines(claim),
+    };
+    let mut lines = Vec::with_capacity(asked.len());
+    for (key, quantity) in asked {
+        let units = quantity.min(claim.lines.get(&key).map_or(0, ClaimLine::unshipped));
+        if let Some(line) = claim.lines.get(&key) {
+            // Deducted units that are not shipped yet go first; only the rest leaves on_hand now.
+            let waiting = line.deducted - line.shipped;
+            deduct_reserved(work, claim, &key, units - waiting.min(units))?;
+        }
+        if let Some(line) = claim.lines.get_mut(&key) {
+            line.shipped += units;
+        }
+        lines.push((key, quantity, units));
+    }
+    let told_lines =
+        |work: &Work<'_, '_>| lines.iter().map(|(key, asked, got)| told(work, key, *asked, *got)).collect();
+    if lines.iter().all(|(_, _, units)| *units == 0) {
+        let refusal = answer(claim, AnswerOutcome::Conflict, None, told_lines(work));
+        return Ok((Verdict::Refused(None), Some(refusal)));
+    }
+    claim.shipments.push(event.shipment.clone());
+    claim.expires_at = None;
+    claim.state = if everything_shipped(claim) { ClaimState::Shipped } else { ClaimState::Deducted };
+    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Shipped, None, told_lines(work)))))
+}
+
+fn unshipped_lines(claim: &Claim) -> Vec<(StockKey, i64)> {
+    claim
+        .lines
+        .iter()
+        .filter(|(_, line)| line.unshipped() > 0)
+        .map(|(key, line)| (key.clone(), line.unshipped()))
+        .collect()
+}
+
+/// Whether nothing that the order holds is still to be shipped, and something was.
+pub(super) fn everything_shipped(claim: &Claim) -> bool {
+    claim.lines.values().all(|line| line.unshipped() == 0) && claim.lines.values().any(|line| line.shipped > 0)
+}
+
+/// A line of an answer that tells what was done, not what was short.
+pub(super) fn told(work: &Work<'_, '_>, key: &StockKey, requested: i64, granted: i64) -> AnswerLine {
+    AnswerLine { key: key.clone(), requested, granted, available: work.available(key), reason: None }
+}

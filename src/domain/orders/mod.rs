@@ -1,0 +1,131 @@
+//! Orders: creation and change, confirmation, shipment, cancellation, expiry.
+
+mod cancelled;
+mod created;
+mod fulfilled;
+pub(crate) mod table;
+
+use std::collections::BTreeMap;
+
+pub(super) use cancelled::{cancelled, expired};
+pub(super) use created::created;
+pub(super) use fulfilled::{confirmed, shipped};
+
+use super::announce::{Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason};
+use super::books::{Broken, Work};
+use super::claim::{Claim, ClaimLine};
+use super::stock::{Counters, Status};
+use super::verdict::Verdict;
+use super::words::{Line, StockKey};
+
+/// The end of an event: how it is counted, and the answer if it gets one.
+pub(super) type Conclusion = (Verdict, Option<Answer>);
+
+/// An event that changes nothing and is not answered.
+pub(super) const IGNORED: Conclusion = (Verdict::Ignored, None);
+
+/// An answer about an order.
+fn answer(claim: &Claim, outcome: AnswerOutcome, reason: Option<Reason>, lines: Vec<AnswerLine>) -> Answer {
+    Answer {
+        kind: AnswerKind::Order,
+        reference: claim.key.reference.clone(),
+        request_version: None,
+        outcome,
+        state: Some(claim.state),
+        reason,
+        lines,
+        expires_at: claim.expires_at,
+    }
+}
+
+/// An event that contradicts what is known: it is answered and nothing moves.
+fn conflict(claim: &Claim, reason: Option<Reason>) -> Conclusion {
+    (Verdict::Refused(reason), Some(answer(claim, AnswerOutcome::Conflict, reason, Vec::new())))
+}
+
+/// Why a row cannot be promised from at all.
+pub(super) fn unsellable(work: &Work<'_, '_>, key: &StockKey) -> Option<Reason> {
+    match work.row(key) {
+        None => Some(Reason::UnknownSku),
+        Some(row) if row.status != Status::Active => Some(Reason::NotSellable),
+        Some(_) => None,
+    }
+}
+
+/// The reason that the contract ranks first among those of the lines.
+pub(super) fn first_reason(lines: &[AnswerLine]) -> Option<Reason> {
+    lines.iter().filter_map(|line| line.reason).min()
+}
+
+/// The units of each row that a claim would have to get for `targets`, where it lacks any.
+fn missing(claim: &Claim, targets: &BTreeMap<StockKey, i64>) -> Vec<Line> {
+    let held = |key| claim.lines.get(key).map_or(0, ClaimLine::held);
+    targets
+        .iter()
+        .filter(|(key, target)| **target > held(key))
+        .map(|(key, target)| Line { key: key.clone(), quantity: target - held(key) })
+        .collect()
+}
+
+/// The lines that cannot be had, each with what could be.
+fn short_lines(work: &Work<'_, '_>, wanted: &[Line], own_hold: impl Fn(&StockKey) -> i64) -> Vec<AnswerLine> {
+    wanted
+        .iter()
+        .filter_map(|line| {
+            let available = available_with(work, &line.key, own_hold(&line.key));
+            let reason = unsellable(work, &line.key)
+                .or_else(|| (available < line.quantity).then_some(Reason::InsufficientStock))?;
+            Some(AnswerLine {
+                key: line.key.clone(),
+                requested: line.quantity,
+                granted: 0,
+                available,
+                reason: Some(reason),
+            })
+        })
+        .collect()
+}
+
+/// What a request could have of a row when its own cart's hold counts as free; never below 0.
+pub(super) fn available_with(work: &Work<'_, '_>, key: &StockKey, own_hold: i64) -> i64 {
+    work.row(key).map_or(0, |row| (row.counters.available() + own_hold).max(0))
+}
+
+/// Adds units to a line: out of on_hand at once, or set aside.
+fn take(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: i64, deduct: bool) -> Result<(), Broken> {
+    let line = claim.lines.entry(key.clone()).or_default();
+    if deduct {
+        line.deducted += units;
+        work.add(key, Counters { on_hand: -units, ..Counters::default() })
+    } else {
+        line.reserved += units;
+        work.add(key, Counters { order_reserved: units, ..Counters::default() })
+    }
+}
+
+/// Gives back up to `units` of a line that are held and not shipped, set-aside ones first. Returns how many.
+fn give_back(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: i64) -> Result<i64, Broken> {
+    let Some(line) = claim.lines.get_mut(key) else { return Ok(0) };
+    let units = units.clamp(0, line.unshipped());
+    if units == 0 {
+        return Ok(0);
+    }
+    let from_reserved = units.min(line.reserved);
+    let from_deducted = units - from_reserved;
+    line.reserved -= from_reserved;
+    line.deducted -= from_deducted;
+    work.add(key, Counters { on_hand: from_deducted, order_reserved: -from_reserved, ..Counters::default() })?;
+    Ok(units)
+}
+
+/// Moves up to `units` of a line from set aside to taken out. Returns how many.
+fn deduct_reserved(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: i64) -> Result<i64, Broken> {
+    let Some(line) = claim.lines.get_mut(key) else { return Ok(0) };
+    let units = units.clamp(0, line.reserved);
+    if units > 0 {
+        line.reserved -= units;
+        line.deducted += units;
+        work.add(key, Counters { on_hand: -units, order_reserved: -units, ..Counters::default() })?;
+    }
+    Ok(units)
+}

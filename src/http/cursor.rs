@@ -1,0 +1,86 @@
+//! Where a list goes on. Opaque to callers: what they send back is checked to be what was given.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use crate::domain::words::StockKey;
+
+/// Bytes of the digest that tells a cursor of ours from other text.
+const DIGEST_BYTES: usize = 4;
+
+/// The last item that was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) enum Cursor {
+    /// Of a list of stock rows.
+    #[serde(rename = "s")]
+    Stock(String, String),
+    /// Of a list of movements.
+    #[serde(rename = "m")]
+    Movement(i64),
+}
+
+impl Cursor {
+    /// The cursor behind a stock row.
+    pub(super) fn behind(key: &StockKey) -> Self {
+        Self::Stock(key.sku.as_str().to_owned(), key.location.as_str().to_owned())
+    }
+
+    /// The text for callers.
+    pub(super) fn encode(&self) -> String {
+        let body = serde_json::to_vec(self).expect("texts and numbers always serialize");
+        let digest = Sha256::digest(&body);
+        URL_SAFE_NO_PAD.encode([&body, &digest[..DIGEST_BYTES]].concat())
+    }
+
+    /// Reads a text back.
+    pub(super) fn decode(text: &str) -> Result<Self, Problem> {
+        let wrong = || Problem::invalid("cursor is none that was given here; leave it out to start at the beginning");
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+        let split = bytes.len().checked_sub(DIGEST_BYTES).ok_or_else(wrong)?;
+        let (body, digest) = bytes.split_at(split);
+        if Sha256::digest(body)[..DIGEST_BYTES] != *digest {
+            return Err(wrong());
+        }
+        serde_json::from_slice(body).map_err(|_| wrong())
+    }
+
+    /// The stock row behind which a list goes on.
+    pub(super) fn stock(text: &str) -> Result<StockKey, Problem> {
+        match Self::decode(text)? {
+            Self::Stock(sku, location) => Ok(StockKey::new(sku, location)),
+            Self::Movement(_) => Err(Problem::invalid("cursor belongs to another list")),
+        }
+    }
+
+    /// The version below which a history goes on.
+    pub(super) fn movement(text: &str) -> Result<i64, Problem> {
+        match Self::decode(text)? {
+            Self::Movement(version) => Ok(version),
+            Self::Stock(..) => Err(Problem::invalid("cursor belongs to another list")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_anything_else_is_refused() {
+        let key = StockKey::new("säge \"7\"", "default");
+        let text = Cursor::behind(&key).encode();
+        assert_eq!(Cursor::stock(&text).unwrap(), key);
+        assert_eq!(Cursor::movement(&Cursor::Movement(i64::MAX).encode()).unwrap(), i64::MAX);
+        assert!(Cursor::stock(&Cursor::Movement(1).encode()).is_err());
+        assert!(Cursor::movement(&text).is_err());
+        let mut changed = text.clone();
+        changed.replace_range(10..11, if &text[10..11] == "A" { "B" } else { "A" });
+        for wrong in ["", "0", "zz", "00000000", &text[1..], &text[..text.len() - 2], &changed, &"0".repeat(10_000)] {
+            assert!(Cursor::decode(wrong).is_err(), "{wrong}");
+        }
+    }
+}

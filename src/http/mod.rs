@@ -1,0 +1,21 @@
+//! The sidecar: probes, metrics, questions about stock and claims, and events for callers that do not speak the
+//! broker. It writes nothing itself; events go through the engine like all others.
+
+mod claims;
+mod cursor;
+mod events;
+mod guard;
+mod openapi;
+mod parameters;
+mod probes;
+mod problem;
+mod questions;
+mod router;
+mod server;
+mod stock;
+
+#[cfg(test)]
+mod tests;
+
+pub use router::{Sidecar, SidecarLimits, router};
+pub use server::{BindError, ServerLimits, bind, serve};

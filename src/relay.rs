@@ -1,0 +1,376 @@
+//! The outbox to the sink: the only publisher.
+//!
+//! Any number of workers run a relay; the one that holds the lease publishes. Batches of its own worker reach it in
+//! memory, those of the others through the table, in the order of their numbers. A wake-up is a hint, polling is the
+//! promise.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::domain::words::Timestamp;
+use crate::fail_point::fail_point;
+use crate::health::Pulse;
+use crate::metrics::Metrics;
+use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, Sink, SinkError, Store, StoreError};
+use crate::retry::{Delays, RetryPolicy};
+use crate::wire::encode::Encoder;
+
+/// How long the leader waits for a hand-over before it looks into the table for batches of other workers.
+const POLL: Duration = Duration::from_millis(20);
+/// How many records one publication carries at most, so that a transaction stays short and its memory bounded.
+const MOST_RECORDS: usize = 20_000;
+/// How many batches are read from the table at once.
+const MOST_BATCHES: usize = 64;
+/// How often the mark in the database follows what was published, while publishing goes on.
+const MARK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What a relay works with.
+pub struct Parts<S> {
+    /// Where the outbox is.
+    pub store: S,
+    /// Batches of this worker as they are committed; some may be missing.
+    pub committed: mpsc::Receiver<OutboxBatch>,
+    /// Makes records.
+    pub encoder: Encoder,
+    /// How long the lease lasts without renewal.
+    pub lease: Duration,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Says that the loop turns.
+    pub pulse: Pulse,
+    /// Ends the loop once everything that is committed is published.
+    pub drain: CancellationToken,
+}
+
+/// Why a relay ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The sink can never take what is to be published.
+    #[error("publishing is impossible: {0}")]
+    Sink(String),
+    /// The outbox cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The sink is ahead of the database, or belongs to another one.
+    #[error("{0}")]
+    Behind(String),
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Another worker publishes.
+    Standby,
+    /// Became the one who publishes.
+    Leading,
+    /// So many records were published.
+    Published(usize),
+    /// Nothing to publish.
+    Idle,
+    /// Everything is published and the lease given back, or another worker will publish it.
+    Drained,
+}
+
+/// Publishes what is committed, in order.
+pub struct Relay<K, S> {
+    sink: K,
+    parts: Parts<S>,
+    holder: Uuid,
+    waiting: VecDeque<OutboxBatch>,
+    leading: Option<Leading>,
+    trouble: Delays,
+}
+
+/// What the leader knows.
+struct Leading {
+    lease: Lease,
+    renewed: Instant,
+    progress: Progress,
+    marked: i64,
+    marked_at: Instant,
+}
+
+impl<K: Sink, S: Store> Relay<K, S> {
+    /// A relay to a sink.
+    pub fn new(sink: K, parts: Parts<S>) -> Self {
+        let trouble = RetryPolicy::AWAY.delays();
+        Self { sink, parts, holder: Uuid::new_v4(), waiting: VecDeque::new(), leading: None, trouble }
+    }
+
+    /// Steps until it is drained.
+    ///
+    /// # Errors
+    /// [`RelayError`] when going on would lose or repeat something.
+    pub async fn run(mut self) -> Result<(), RelayError> {
+        let ended = loop {
+            match self.step().await {
+                Ok(Step::Drained) => break Ok(()),
+                Ok(Step::Standby) => self.stand_by().await,
+                Ok(Step::Leading | Step::Published(_) | Step::Idle) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.sink.close().await;
+        ended
+    }
+
+    /// One step: takes or renews the lease, publishes what waits, or waits a little for it.
+    ///
+    /// # Errors
+    /// See [`Relay::run`].
+    pub async fn step(&mut self) -> Result<Step, RelayError> {
+        self.parts.pulse.turn();
+        let result = match self.leading.take() {
+            None => self.lead().await,
+            Some(leading) => self.publish(leading).await,
+        };
+        match result {
+            Ok(step) => {
+                self.trouble = RetryPolicy::AWAY.delays();
+                Ok(step)
+            }
+            Err(Trouble::Passing { what, error }) => {
+                let delay = self.trouble.next_delay();
+                self.parts.metrics.retry(what);
+                tracing::warn!(what, %error, ?delay, "the relay tries again");
+                tokio::time::sleep(delay).await;
+                Ok(Step::Idle)
+            }
+            Err(Trouble::Fenced(error)) => {
+                self.parts.metrics.relay_fenced();
+                tracing::error!(%error, "fenced: another relay publishes now, this one stands by");
+                Ok(Step::Standby)
+            }
+            Err(Trouble::Final(error)) => Err(error),
+        }
+    }
+
+    /// Waits while another worker publishes. What is handed over meanwhile is in the table.
+    async fn stand_by(&mut self) {
+        self.parts.metrics.relay_leader(false);
+        self.waiting.clear();
+        let until = tokio::time::Instant::now() + self.parts.lease / 3;
+        loop {
+            tokio::select! {
+                () = self.parts.drain.cancelled() => return,
+                () = tokio::time::sleep_until(until) => return,
+                batch = self.parts.committed.recv() => if batch.is_none() { tokio::time::sleep_until(until).await },
+            }
+        }
+    }
+
+    async fn lead(&mut self) -> Result<Step, Trouble> {
+        if self.parts.drain.is_cancelled() && self.parts.committed.is_empty() && self.waiting.is_empty() {
+            // Whoever publishes next finds everything in the table.
+            let status = self.parts.store.outbox_status().await?;
+            if status.published_number == status.last_number {
+                return Ok(Step::Drained);
+            }
+        }
+        let seconds = self.parts.lease.as_secs().max(1) as i64;
+        let Some(lease) = self.parts.store.take_lease(self.holder, seconds).await? else {
+            return Ok(if self.parts.drain.is_cancelled() { Step::Drained } else { Step::Standby });
+        };
+        let renewed = Instant::now();
+        let found = match self.sink.open().await {
+            Ok(found) => found,
+            Err(error) => {
+                self.parts.store.give_lease(lease).await?;
+                return Err(error.into());
+            }
+        };
+        let status = self.parts.store.outbox_status().await?;
+        let progress = starting_point(found, &status)?;
+        let marked = status.published_number;
+        self.leading = Some(Leading { lease, renewed, progress, marked, marked_at: Instant::now() });
+        self.parts.metrics.relay_leader(true);
+        tracing::info!(epoch = lease.epoch, after_batch = progress.batch, after_seq = progress.seq, "this relay publishes");
+        Ok(Step::Leading)
+    }
+
+    async fn publish(&mut self, mut leading: Leading) -> Result<Step, Trouble> {
+        if leading.renewed.elapsed() > self.parts.lease / 3 && !self.renew(&mut leading).await? {
+            return Err(Trouble::Fenced("the lease was taken over".to_owned()));
+        }
+        let batches = self.next_batches(leading.progress.batch).await?;
+        let Some(last) = batches.last() else {
+            self.mark(&mut leading).await?;
+            if self.parts.drain.is_cancelled() {
+                self.parts.store.give_lease(leading.lease).await?;
+                self.parts.metrics.relay_leader(false);
+                return Ok(Step::Drained);
+            }
+            self.leading = Some(leading);
+            return Ok(Step::Idle);
+        };
+        let progress =
+            Progress { installation: leading.progress.installation, batch: last.number, seq: last.last_seq() };
+        let announcements: usize = batches.iter().map(|batch| batch.announcements.len()).sum();
+        let records: Vec<_> = batches.iter().flat_map(|batch| self.parts.encoder.encode(batch)).collect();
+        let size = records.len();
+        fail_point("before_publish");
+        let started = Instant::now();
+        self.sink.publish(records, progress).await?;
+        fail_point("after_publish");
+        self.parts.metrics.published(announcements as u64, started.elapsed());
+        leading.progress = progress;
+        if leading.marked_at.elapsed() > MARK_INTERVAL {
+            self.mark(&mut leading).await?;
+        }
+        self.leading = Some(leading);
+        Ok(Step::Published(size))
+    }
+
+    async fn renew(&self, leading: &mut Leading) -> Result<bool, Trouble> {
+        let seconds = self.parts.lease.as_secs().max(1) as i64;
+        match self.parts.store.take_lease(self.holder, seconds).await? {
+            Some(lease) if lease == leading.lease => {
+                leading.renewed = Instant::now();
+                Ok(true)
+            }
+            // A higher epoch: another relay led in between, and may have published.
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// The batches that follow, without a hole: from memory where they are there, else from the table. Waits a moment
+    /// when there are none.
+    async fn next_batches(&mut self, after: i64) -> Result<Vec<OutboxBatch>, Trouble> {
+        let mut batches = Vec::new();
+        let mut records = 0;
+        let mut next = after + 1;
+        let mut waited = false;
+        while records < MOST_RECORDS {
+            while let Ok(batch) = self.parts.committed.try_recv() {
+                self.waiting.push_back(batch);
+            }
+            while self.waiting.front().is_some_and(|batch| batch.number < next) {
+                self.waiting.pop_front();
+            }
+            if self.waiting.front().is_some_and(|batch| batch.number == next) {
+                batches.extend(self.waiting.pop_front());
+            } else if !batches.is_empty() {
+                break;
+            } else if self.waiting.is_empty() && !waited && !self.parts.drain.is_cancelled() {
+                waited = true;
+                self.wait().await;
+                continue;
+            } else {
+                let found = self.parts.store.unpublished(after, MOST_BATCHES).await?;
+                batches = take_records(found);
+                break;
+            }
+            next += 1;
+            records += batches.last().map_or(0, |batch| batch.announcements.len() + batch.dead_letters.len());
+        }
+        Ok(batches)
+    }
+
+    async fn wait(&mut self) {
+        // Time-out, hand-over and the wish to drain all end the wait; what is there is looked up afterwards.
+        tokio::select! {
+            batch = self.parts.committed.recv() => match batch {
+                Some(batch) => self.waiting.push_back(batch),
+                // Nobody commits any more in this worker; others may.
+                None => tokio::time::sleep(POLL).await,
+            },
+            () = self.parts.drain.cancelled() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+
+    async fn mark(&self, leading: &mut Leading) -> Result<(), Trouble> {
+        if leading.marked == leading.progress.batch {
+            return Ok(());
+        }
+        fail_point("before_mark");
+        if !self.parts.store.mark_published(leading.lease, leading.progress).await? {
+            return Err(Trouble::Fenced("the lease was taken over before the mark".to_owned()));
+        }
+        leading.marked = leading.progress.batch;
+        leading.marked_at = Instant::now();
+        Ok(())
+    }
+}
+
+/// As many of the batches as one publication carries; at least one.
+fn take_records(found: Vec<OutboxBatch>) -> Vec<OutboxBatch> {
+    let mut records = 0;
+    found
+        .into_iter()
+        .take_while(|batch| {
+            let fits = records < MOST_RECORDS;
+            records += batch.announcements.len() + batch.dead_letters.len();
+            fits
+        })
+        .collect()
+}
+
+/// After which batch publishing goes on, from what the sink holds and what the database knows.
+fn starting_point(found: Option<Progress>, status: &OutboxStatus) -> Result<Progress, Trouble> {
+    let marked =
+        Progress { installation: status.installation, batch: status.published_number, seq: status.published_seq };
+    let Some(found) = found else { return Ok(marked) };
+    let behind = |error: String| Err(Trouble::Final(RelayError::Behind(error)));
+    if found.installation != status.installation {
+        return behind(format!(
+            "the sink holds announcements of another database ({}, this one is {}): use an empty sink or another \
+             topics.prefix",
+            found.installation, status.installation
+        ));
+    }
+    if found.batch > status.last_number || found.seq > status.last_seq {
+        return behind(format!(
+            "the database is behind its sink: it has given seq {} and the sink holds seq {}; restore the database, or \
+             use an empty sink or another topics.prefix",
+            status.last_seq, found.seq
+        ));
+    }
+    if found.batch < marked.batch {
+        tracing::error!(
+            sink_seq = found.seq,
+            published_seq = marked.seq,
+            "the sink has lost announcements that it had confirmed; they are published again from the outbox"
+        );
+    }
+    Ok(found)
+}
+
+/// Why a step did not succeed, by what follows.
+enum Trouble {
+    /// Try again.
+    Passing { what: &'static str, error: String },
+    /// Another relay publishes.
+    Fenced(String),
+    /// Give up.
+    Final(RelayError),
+}
+
+impl From<SinkError> for Trouble {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Unclear(error) => Self::Passing { what: "publish", error },
+            SinkError::Fenced(error) => Self::Fenced(error),
+            SinkError::Fatal(error) => Self::Final(RelayError::Sink(error)),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Transient(error) => Self::Passing { what: "outbox", error },
+            error @ StoreError::Fatal(_) => Self::Final(RelayError::Store(error)),
+        }
+    }
+}
+
+/// How long the oldest batch that is not published has waited, by the database's clock.
+pub fn oldest_age(status: &OutboxStatus) -> Duration {
+    let age = status.oldest_unpublished.map_or(0, |Timestamp(oldest)| status.now.0 - oldest);
+    Duration::from_micros(u64::try_from(age).unwrap_or_default())
+}

@@ -1,0 +1,3 @@
+//! Where state is kept.
+
+pub mod postgres;

@@ -1,0 +1,273 @@
+//! The partitions that keys are filed in, and the numbers of publishers: made outside the batch's transaction, looked up
+//! in memory ever after.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use super::{PostgresStore, error, instant};
+use crate::domain::event::Cause;
+use crate::domain::words::Day;
+use crate::ports::{Entry, StoreError};
+
+/// The advisory lock under which partitions are made and dropped, so that two workers do not make the same one.
+pub(super) const PARTITION_LOCK: i64 = 0x686f_6c64_6661_7374;
+/// How many names of publishers are remembered; beyond it they are looked up again.
+const MOST_SOURCES: usize = 10_000;
+/// Days beyond today that may be open: a publisher's clock may run ahead across midnight.
+const DAYS_AHEAD: i32 = 1;
+
+/// What became of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DayStatus {
+    /// Its keys are kept.
+    Open(Date),
+    /// Its keys were dropped, or too many days are open to open another.
+    Closed,
+    /// It has not come.
+    Ahead,
+}
+
+/// What was learned so far; shared by the clones of a store.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    learned: Mutex<Learned>,
+}
+
+#[derive(Debug, Default)]
+struct Learned {
+    /// Each day with the day on which its last write was noted.
+    days: HashMap<Day, (DayStatus, Option<Date>)>,
+    sources: HashMap<Arc<str>, i32>,
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, Learned> {
+        // Nothing can be half done under this lock: it guards plain insertions.
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The days and sources of one batch.
+pub(super) struct Interned {
+    days: HashMap<Day, DayStatus>,
+    sources: HashMap<Arc<str>, i32>,
+}
+
+impl Interned {
+    pub fn day(&self, day: Day) -> DayStatus {
+        self.days.get(&day).copied().unwrap_or(DayStatus::Closed)
+    }
+
+    /// The number of a source that stands in the batch.
+    pub fn source(&self, name: &str) -> Result<i32, StoreError> {
+        self.sources.get(name).copied().ok_or_else(|| unknown_source(name))
+    }
+
+    /// The numbers of the sources of `causes`, in order. An event that waited for its order may have come from a source
+    /// that this batch does not name; it was numbered when the event came.
+    pub async fn cause_sources(
+        &self,
+        connection: &mut PgConnection,
+        causes: impl Iterator<Item = &Cause> + Clone,
+    ) -> Result<Vec<i32>, StoreError> {
+        let mut sources: HashMap<&str, i32> = self.sources.iter().map(|(name, number)| (&**name, *number)).collect();
+        let missing: Vec<&str> =
+            causes.clone().map(|cause| &*cause.source).filter(|name| !sources.contains_key(name)).collect();
+        let found: Vec<(String, i32)> = if missing.is_empty() {
+            Vec::new()
+        } else {
+            select_sources(connection, &missing).await.map_err(error::classify)?
+        };
+        sources.extend(found.iter().map(|(name, number)| (name.as_str(), *number)));
+        causes.map(|cause| sources.get(&*cause.source).copied().ok_or_else(|| unknown_source(&cause.source))).collect()
+    }
+}
+
+impl PostgresStore {
+    /// Makes sure that each day of the batch has its partition and each source its number.
+    pub(super) async fn intern(&self, entries: &[Entry]) -> Result<Interned, StoreError> {
+        let envelopes = entries.iter().filter_map(|entry| match entry {
+            Entry::Event { envelope, .. } => Some(&**envelope),
+            Entry::DeadLetter(_) => None,
+        });
+        let mut days = BTreeSet::new();
+        let mut sources: BTreeSet<Arc<str>> = BTreeSet::new();
+        for envelope in envelopes {
+            days.insert(envelope.day);
+            sources.insert(envelope.cause.source.clone());
+        }
+        let interned = Interned { days: self.days(days).await?, sources: self.sources(sources).await? };
+        Ok(interned)
+    }
+
+    /// Forgets what was learned of days, because the database said otherwise.
+    pub(super) fn forget_days(&self) {
+        self.known.lock().days.clear();
+    }
+
+    async fn sources(&self, names: BTreeSet<Arc<str>>) -> Result<HashMap<Arc<str>, i32>, StoreError> {
+        let mut known: HashMap<Arc<str>, i32> = {
+            let learned = self.known.lock();
+            names.iter().filter_map(|name| Some((name.clone(), *learned.sources.get(name)?))).collect()
+        };
+        let missing: Vec<&str> = names.iter().filter(|name| !known.contains_key(*name)).map(|name| &**name).collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let found = self.number_sources(&missing).await.map_err(error::classify)?;
+        let mut learned = self.known.lock();
+        if learned.sources.len() + found.len() > MOST_SOURCES {
+            learned.sources.clear();
+        }
+        for (name, number) in found {
+            let name: Arc<str> = name.into();
+            learned.sources.insert(name.clone(), number);
+            known.insert(name, number);
+        }
+        Ok(known)
+    }
+
+    async fn number_sources(&self, names: &[&str]) -> Result<Vec<(String, i32)>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        sqlx::query("insert into source (name) select unnest($1::text[]) order by 1 on conflict (name) do nothing")
+            .bind(names)
+            .execute(&mut *connection)
+            .await?;
+        select_sources(&mut connection, names).await
+    }
+
+    async fn days(&self, days: BTreeSet<Day>) -> Result<HashMap<Day, DayStatus>, StoreError> {
+        let today = instant::write_day(crate::domain::words::Timestamp(unix_microseconds()).day());
+        let mut known: HashMap<Day, DayStatus> = HashMap::with_capacity(days.len());
+        {
+            let learned = self.known.lock();
+            for day in &days {
+                match learned.days.get(day) {
+                    // A day that was ahead may have come.
+                    Some((status @ DayStatus::Closed, _)) => known.insert(*day, *status),
+                    Some((status @ DayStatus::Open(_), noted)) if *noted == today => known.insert(*day, *status),
+                    _ => None,
+                };
+            }
+        }
+        let missing: Vec<Day> = days.into_iter().filter(|day| !known.contains_key(day)).collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let mut connection = self.pool.acquire().await.map_err(error::classify)?;
+        let opened = self.open_days(&mut connection, &missing).await.map_err(error::classify)?;
+        let mut learned = self.known.lock();
+        for (day, status) in opened {
+            learned.days.insert(day, (status, today));
+            known.insert(day, status);
+        }
+        Ok(known)
+    }
+
+    /// Opens days, or learns that they are closed. One transaction under the partition lock.
+    async fn open_days(
+        &self,
+        connection: &mut PgConnection,
+        days: &[Day],
+    ) -> Result<Vec<(Day, DayStatus)>, sqlx::Error> {
+        let mut transaction = connection.begin().await?;
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(PARTITION_LOCK).execute(&mut *transaction).await?;
+        let row = sqlx::query(
+            "select (clock_timestamp() at time zone 'utc')::date, (select count(*) from inbox_day where dropped_at is null)",
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let today: Date = row.try_get(0)?;
+        let mut open: i64 = row.try_get(1)?;
+        let mut opened = Vec::with_capacity(days.len());
+        for day in days {
+            let status = match instant::write_day(*day) {
+                None => DayStatus::Closed,
+                Some(_) if day.0 > instant::read_day(today).0 + DAYS_AHEAD => DayStatus::Ahead,
+                Some(date) => self.open_day(&mut transaction, date, today, &mut open).await?,
+            };
+            opened.push((*day, status));
+        }
+        transaction.commit().await?;
+        Ok(opened)
+    }
+
+    async fn open_day(
+        &self,
+        transaction: &mut PgConnection,
+        date: Date,
+        today: Date,
+        open: &mut i64,
+    ) -> Result<DayStatus, sqlx::Error> {
+        let known: Option<Option<OffsetDateTime>> =
+            sqlx::query_scalar("select dropped_at from inbox_day where event_day = $1")
+                .bind(date)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        match known {
+            Some(Some(_)) => return Ok(DayStatus::Closed),
+            Some(None) => {}
+            None if *open >= self.settings.inbox_max_days => {
+                tracing::error!(day = %date, inbox_max_days = open, "too many days are open, events of another one are refused");
+                return Ok(DayStatus::Closed);
+            }
+            None => {
+                create_day(transaction, date).await?;
+                *open += 1;
+            }
+        }
+        sqlx::query(
+            "insert into inbox_day as d (event_day, last_written_on) values ($1, $2)
+             on conflict (event_day) do update set last_written_on = excluded.last_written_on
+             where d.last_written_on < excluded.last_written_on",
+        )
+        .bind(date)
+        .bind(today)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(DayStatus::Open(date))
+    }
+}
+
+fn unknown_source(name: &str) -> StoreError {
+    StoreError::Fatal(format!("the source {name:?} has no number in the table source"))
+}
+
+async fn select_sources(connection: &mut PgConnection, names: &[&str]) -> Result<Vec<(String, i32)>, sqlx::Error> {
+    sqlx::query_as("select name, id from source where name = any($1)").bind(names).fetch_all(connection).await
+}
+
+/// Makes a day's partition. It is made apart and then attached: `create table … partition of` would stop every writer
+/// for that moment.
+async fn create_day(connection: &mut PgConnection, date: Date) -> Result<(), sqlx::Error> {
+    let name = day_partition(date);
+    let next = date.next_day().unwrap_or(date);
+    let statements = [
+        format!("create table {name} (like inbox including all)"),
+        format!("alter table inbox attach partition {name} for values from ('{date}') to ('{next}')"),
+    ];
+    for statement in statements {
+        // Nothing but a date goes into the text.
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The name of a day's partition.
+pub(super) fn day_partition(date: Date) -> String {
+    format!("inbox_{:04}{:02}{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
+/// Only to note a day's writes once a day; the database's clock decides what is open and what is dropped.
+fn unix_microseconds() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Whether a connection that comes back stands outside any transaction.
+pub(super) async fn outside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    Ok(!connection.is_in_transaction())
+}

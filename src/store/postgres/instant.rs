@@ -1,0 +1,33 @@
+//! Instants and days between the domain and the database driver.
+
+use sqlx::types::time::{Date, OffsetDateTime};
+
+use crate::domain::words::{Day, Timestamp};
+
+/// Julian day of 1970-01-01.
+const EPOCH_JULIAN_DAY: i32 = 2_440_588;
+
+/// An instant as the driver takes it. Instants outside the years 1 to 9999 are held at the end: the database cannot
+/// keep them, and no rule compares that far.
+pub(super) fn write(timestamp: Timestamp) -> OffsetDateTime {
+    let last = if timestamp.0 < 0 { i64::MIN } else { i64::MAX };
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(timestamp.0) * 1_000).unwrap_or_else(|_| {
+        if last < 0 { OffsetDateTime::UNIX_EPOCH } else { time::macros::datetime!(9999-12-31 23:59:59 UTC) }
+    })
+}
+
+/// An instant as it came from the driver.
+pub(super) fn read(instant: OffsetDateTime) -> Timestamp {
+    // The years of a timestamptz that the driver can read fit into 64 bits of microseconds.
+    Timestamp((instant.unix_timestamp_nanos() / 1_000) as i64)
+}
+
+/// A day as the driver takes it; `None` outside the calendar of the database.
+pub(super) fn write_day(day: Day) -> Option<Date> {
+    Date::from_julian_day(day.0.checked_add(EPOCH_JULIAN_DAY)?).ok()
+}
+
+/// A day as it came from the driver.
+pub(super) fn read_day(date: Date) -> Day {
+    Day(date.to_julian_day() - EPOCH_JULIAN_DAY)
+}

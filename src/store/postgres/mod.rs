@@ -1,0 +1,183 @@
+//! State in PostgreSQL 14 or newer.
+//!
+//! [`commit`] is the one transaction that changes anything; [`read`] and [`write`] hold its statements, [`days`] makes the
+//! partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar, [`verify`] the operator and
+//! [`maintenance`] the clock.
+
+mod commit;
+mod days;
+mod error;
+mod instant;
+mod maintenance;
+mod outbox;
+mod queries;
+mod read;
+mod verify;
+mod write;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub use maintenance::MaintenanceReport;
+pub use verify::{Difference, Verification};
+
+use crate::domain::claim::ClaimKey;
+use crate::ports::{
+    Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError,
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How long a statement waits for a lock before the batch is tried again, in milliseconds. A worker that was stopped
+/// in mid-transaction must not stop the others for good.
+const LOCK_TIMEOUT_MS: u32 = 20_000;
+/// How long a transaction may stand idle, in milliseconds, before the server ends it and frees its locks.
+const IDLE_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
+
+/// What the store needs to know.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// Connections of this pool at most.
+    pub connections: u32,
+    /// How long to wait for a connection, in milliseconds.
+    pub acquire_timeout_ms: u64,
+    /// How long inbox keys are kept, in days.
+    pub inbox_keep_days: i32,
+    /// How many days of inbox keys may be open at once.
+    pub inbox_max_days: i64,
+    /// How long the positions of dead letters are kept, in days.
+    pub dead_letter_keep_days: i32,
+    /// How long published batches are kept, in seconds.
+    pub keep_published_seconds: i64,
+}
+
+/// The store. Cheap to clone; clones share their pool and what they have learned of days and sources.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    settings: Arc<PostgresSettings>,
+    known: Arc<days::Known>,
+}
+
+/// How the schema of a database stands to what this binary needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Migration {
+    /// Everything was applied.
+    Current,
+    /// These versions are missing.
+    Missing(Vec<i64>),
+    /// The database is newer than this binary, or a migration was changed after it was applied.
+    Foreign(Vec<i64>),
+}
+
+impl PostgresStore {
+    /// Opens a pool and proves that the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Fatal`] for a URL that cannot be read, [`StoreError::Transient`] when nobody answers.
+    pub async fn connect(settings: PostgresSettings) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(&settings.url)
+            .map_err(|error| StoreError::Fatal(format!("store.url is not a PostgreSQL URL: {error}")))?
+            .application_name("holdfast")
+            // Every statement here finds rows by key. Statistics of a table that grows from nothing to millions within
+            // minutes must not talk the planner out of its indexes.
+            .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("enable_seqscan", "off"), ("jit", "off")])
+            .options([
+                ("lock_timeout", LOCK_TIMEOUT_MS),
+                ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_TIMEOUT_MS),
+            ])
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+            // A round trip before each use is not needed: a dead connection shows at the first statement, and the batch
+            // is tried again.
+            .test_before_acquire(false)
+            // A cancelled `begin` can leave a transaction open in a pooled connection (sqlx 0.9): such a connection is
+            // not taken back.
+            .after_release(|connection, _| Box::pin(async move { days::outside_transaction(connection).await }))
+            .connect_with(options)
+            .await
+            .map_err(error::classify)?;
+        Ok(Self { pool, settings: Arc::new(settings), known: Arc::default() })
+    }
+
+    /// Brings the schema up to date. Safe to run from several workers at once: one waits for the other.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATIONS.run(&self.pool).await.map_err(error::migration)?;
+        self.make_months_ahead().await
+    }
+
+    /// Compares the schema with what this binary needs.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn migration(&self) -> Result<Migration, StoreError> {
+        let applied = read::applied_migrations(&self.pool).await.map_err(error::classify)?;
+        let needed: Vec<(i64, &[u8])> = MIGRATIONS.iter().map(|step| (step.version, step.checksum.as_ref())).collect();
+        let foreign: Vec<i64> = applied
+            .iter()
+            .filter(|(version, checksum)| !needed.contains(&(*version, checksum.as_slice())))
+            .map(|(version, _)| *version)
+            .collect();
+        if !foreign.is_empty() {
+            return Ok(Migration::Foreign(foreign));
+        }
+        let missing: Vec<i64> = needed
+            .iter()
+            .map(|(version, _)| *version)
+            .filter(|version| !applied.iter().any(|(known, _)| known == version))
+            .collect();
+        Ok(if missing.is_empty() { Migration::Current } else { Migration::Missing(missing) })
+    }
+
+    /// Waits until every connection is back and closes them.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Store for PostgresStore {
+    async fn commit(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, StoreError> {
+        self.commit_batch(entries, judge).await
+    }
+
+    async fn unpublished(&self, after: i64, limit: usize) -> Result<Vec<OutboxBatch>, StoreError> {
+        outbox::unpublished(&self.pool, after, limit).await
+    }
+
+    async fn outbox_status(&self) -> Result<OutboxStatus, StoreError> {
+        outbox::status(&self.pool).await.map_err(error::classify)
+    }
+
+    async fn take_lease(&self, holder: uuid::Uuid, seconds: i64) -> Result<Option<Lease>, StoreError> {
+        outbox::take_lease(&self.pool, holder, seconds).await.map_err(error::classify)
+    }
+
+    async fn give_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        outbox::give_lease(&self.pool, lease).await.map_err(error::classify)
+    }
+
+    async fn mark_published(&self, lease: Lease, progress: Progress) -> Result<bool, StoreError> {
+        outbox::mark_published(&self.pool, lease, progress).await.map_err(error::classify)
+    }
+
+    async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {
+        let rows = read::due_claims(&self.pool, limit).await.map_err(error::classify)?;
+        let due = |(kind, reference, deadline): (String, String, _)| {
+            let kind = read::claim_kind(&kind)?;
+            Ok(DueClaim { key: ClaimKey { kind, reference: reference.as_str().into() }, deadline: instant::read(deadline) })
+        };
+        rows.into_iter().map(due).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! What the relay asks of the database: batches in order, the lease, the mark.
+
+use sqlx::types::Uuid;
+use sqlx::types::time::OffsetDateTime;
+use sqlx::{PgPool, Row};
+
+use super::{error, instant};
+use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
+use crate::wire::stored;
+
+/// Batches after a number, in order.
+///
+/// # Errors
+/// [`StoreError::Fatal`] when a row is missing in between or cannot be read: going on would lose announcements.
+pub(super) async fn unpublished(pool: &PgPool, after: i64, limit: usize) -> Result<Vec<OutboxBatch>, StoreError> {
+    let rows = sqlx::query(
+        "select number, first_seq, recorded_at, content from outbox where number > $1 order by number limit $2",
+    )
+    .bind(after)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await
+    .map_err(error::classify)?;
+    let mut batches = Vec::with_capacity(rows.len());
+    for (row, expected) in rows.iter().zip(after + 1..) {
+        let batch = batch(row).map_err(error::classify)??;
+        if batch.number != expected {
+            return Err(StoreError::Fatal(format!(
+                "the outbox lacks batch {expected}: the next one is {}; what it announced is lost to the relay",
+                batch.number
+            )));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+fn batch(row: &sqlx::postgres::PgRow) -> Result<Result<OutboxBatch, StoreError>, sqlx::Error> {
+    let number: i64 = row.try_get(0)?;
+    let first_seq = row.try_get(1)?;
+    let recorded_at = instant::read(row.try_get(2)?);
+    let content: &[u8] = row.try_get(3)?;
+    Ok(stored::decode_batch(content)
+        .map(|(announcements, dead_letters)| OutboxBatch { number, first_seq, recorded_at, announcements, dead_letters })
+        .map_err(|error| StoreError::Fatal(format!("outbox batch {number} cannot be read: {error}"))))
+}
+
+/// How the outbox stands.
+pub(super) async fn status(pool: &PgPool) -> Result<OutboxStatus, sqlx::Error> {
+    let row = sqlx::query(
+        "select i.id, c.last_number, c.last_seq, r.published_number, r.published_seq,
+                (select recorded_at from outbox where number > r.published_number order by number limit 1),
+                clock_timestamp()
+         from installation i, outbox_counter c, relay r",
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(OutboxStatus {
+        installation: row.try_get(0)?,
+        last_number: row.try_get(1)?,
+        last_seq: row.try_get(2)?,
+        published_number: row.try_get(3)?,
+        published_seq: row.try_get(4)?,
+        oldest_unpublished: row.try_get::<Option<OffsetDateTime>, _>(5)?.map(instant::read),
+        now: instant::read(row.try_get(6)?),
+    })
+}
+
+/// Takes or renews the lease. Each takeover raises the epoch; a renewal keeps it.
+pub(super) async fn take_lease(pool: &PgPool, holder: Uuid, seconds: i64) -> Result<Option<Lease>, sqlx::Error> {
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "update relay
+         set epoch = epoch + case when holder = $1 then 0 else 1 end, holder = $1,
+             expires_at = clock_timestamp() + make_interval(secs => $2)
+         where holder is null or holder = $1 or expires_at < clock_timestamp()
+         returning epoch",
+    )
+    .bind(holder)
+    .bind(seconds as f64)
+    .fetch_optional(pool)
+    .await?;
+    Ok(epoch.map(|epoch| Lease { holder, epoch }))
+}
+
+/// Gives the lease back, if it is still one's own.
+pub(super) async fn give_lease(pool: &PgPool, lease: Lease) -> Result<(), sqlx::Error> {
+    sqlx::query("update relay set holder = null, expires_at = null where holder = $1 and epoch = $2")
+        .bind(lease.holder)
+        .bind(lease.epoch)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Marks batches as published, if the lease is still one's own. The mark never goes back.
+pub(super) async fn mark_published(pool: &PgPool, lease: Lease, progress: Progress) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "update relay
+         set published_number = greatest(published_number, $3), published_seq = greatest(published_seq, $4)
+         where holder = $1 and epoch = $2",
+    )
+    .bind(lease.holder)
+    .bind(lease.epoch)
+    .bind(progress.batch)
+    .bind(progress.seq)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,120 @@
+//! Claims past their deadline, handed to the engine as events of our own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::direct::{DirectSubmitter, SubmitError};
+use crate::domain::event::{Cause, ClaimExpired, Envelope, Event, EventType, Trace};
+use crate::health::Pulse;
+use crate::metrics::Metrics;
+use crate::ports::{Delivery, DueClaim, Store, StoreError};
+use crate::retry::{Delays, RetryPolicy};
+use crate::wire::identity::{event_key, fingerprint};
+
+/// How often due claims are looked for: well within the 5 s in which the contract wants them swept.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How many claims one round takes; a full round is followed by the next at once.
+const MOST_CLAIMS: usize = 500;
+/// The source of events of our own.
+pub const OWN_SOURCE: &str = "holdfast";
+
+/// What a sweeper works with.
+pub struct Parts<S> {
+    /// Where claims are.
+    pub store: S,
+    /// The way into the engine.
+    pub submitter: DirectSubmitter,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Says that the loop turns.
+    pub pulse: Pulse,
+    /// Ends the loop.
+    pub stop: CancellationToken,
+}
+
+/// Finds due claims and has the engine release them.
+pub struct Sweeper<S> {
+    parts: Parts<S>,
+    trouble: Delays,
+}
+
+impl<S: Store> Sweeper<S> {
+    /// A sweeper.
+    pub fn new(parts: Parts<S>) -> Self {
+        Self { parts, trouble: RetryPolicy::AWAY.delays() }
+    }
+
+    /// Steps until it is told to stop.
+    ///
+    /// # Errors
+    /// [`StoreError::Fatal`] when due claims cannot be read.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        while !self.parts.stop.is_cancelled() {
+            let wait = match self.step().await {
+                Ok(swept) => {
+                    self.trouble = RetryPolicy::AWAY.delays();
+                    if swept == MOST_CLAIMS { Duration::ZERO } else { INTERVAL }
+                }
+                Err(StoreError::Transient(error)) => {
+                    let delay = self.trouble.next_delay();
+                    self.parts.metrics.retry("sweep");
+                    tracing::warn!(%error, ?delay, "due claims could not be swept, they wait");
+                    delay
+                }
+                Err(error @ StoreError::Fatal(_)) => return Err(error),
+            };
+            if self.parts.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One round. Returns how many claims were handed in. The engine looks again under the claim's lock: a claim whose
+    /// deadline moved meanwhile, or that another sweeper released, is left alone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn step(&mut self) -> Result<usize, StoreError> {
+        self.parts.pulse.turn();
+        let due = self.parts.store.due_claims(MOST_CLAIMS).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let swept = due.len();
+        let deliveries = due.into_iter().map(|claim| Delivery::Command(Box::new(expiry(claim)))).collect();
+        match self.parts.submitter.submit(deliveries).await {
+            Ok(_) => Ok(swept),
+            Err(error @ (SubmitError::Busy | SubmitError::Closed | SubmitError::Unanswered)) => {
+                Err(StoreError::Transient(error.to_string()))
+            }
+        }
+    }
+}
+
+/// The event of a deadline: the same claim and deadline have the same identity, so that two sweepers do no harm.
+fn expiry(claim: DueClaim) -> Envelope {
+    let DueClaim { key, deadline } = claim;
+    let id: Arc<str> = expiry_id(key.kind.as_str(), key.reference.as_str(), deadline.0).into();
+    let event = Event::ClaimExpired(ClaimExpired { claim: key.clone(), deadline });
+    Envelope {
+        cause: Arc::new(Cause {
+            event_type: EventType::ClaimExpired,
+            id: id.clone(),
+            source: OWN_SOURCE.into(),
+            reference: Some(key.reference),
+        }),
+        key: event_key(&id),
+        time: Some(deadline),
+        day: deadline.day(),
+        fingerprint: fingerprint(&event),
+        trace: Trace::default(),
+        event,
+    }
+}
+
+fn expiry_id(kind: &str, reference: &str, deadline: i64) -> String {
+    format!("{kind}:{reference}:{deadline}")
+}
