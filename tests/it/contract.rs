@@ -296,7 +296,8 @@ fn a_change_that_is_not_backward_compatible_is_refused() {
         change(schema["fields"].as_array_mut().unwrap());
         Schema::parse(&schema).unwrap()
     };
-    let breaking: [(&str, fn(&mut Vec<Value>)); 4] = [
+    type Change = fn(&mut Vec<Value>);
+    let breaking: [(&str, Change); 4] = [
         ("a new field without a default", |fields| {
             fields.push(serde_json::json!({"name": "carrier", "type": "string"}));
         }),

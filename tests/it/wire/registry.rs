@@ -209,6 +209,7 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
 #[tokio::test]
 async fn a_registry_that_is_gone_is_unavailable_and_nothing_is_asked_without_need() {
     let gone = Registry::new("http://worker:s3cret@127.0.0.1:1/").unwrap();
+    assert!(!format!("{gone:?}").contains("s3cret"));
     let decoder = Decoder::new(topics(), Arc::new(KnownSchemas::load()), Some(Arc::new(gone)), MAX_EVENT_BYTES);
     let error = decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:1") && !error.contains("s3cret"), "{error}");
