@@ -140,7 +140,7 @@ pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Resul
     Ok(KafkaSinkSettings::new(kafka_connection(address)?, guarantee, outputs))
 }
 
-pub(super) fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
+pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
     let Some(url) = &settings.registry.url else { return Ok(None) };
     Registry::new(url.expose())
         .map(|registry| Some(Arc::new(registry)))

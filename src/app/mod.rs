@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, topic_specs, topics};
+pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics};
 
 use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::kafka::{KafkaSink, KafkaSource};

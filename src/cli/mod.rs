@@ -3,9 +3,12 @@
 mod config;
 mod migrate;
 mod output;
+mod publish;
+mod replay;
 mod run;
 mod settings;
 mod signals;
+mod subscribe;
 mod topics;
 mod verify;
 
@@ -49,7 +52,10 @@ enum Command {
     Run(run::RunArguments),
     Migrate(migrate::MigrateArguments),
     Topics(topics::TopicsArguments),
+    Publish(publish::PublishArguments),
+    Subscribe(subscribe::SubscribeArguments),
     Verify(verify::VerifyArguments),
+    Replay(replay::ReplayArguments),
     Config(config::ConfigArguments),
 }
 
@@ -88,14 +94,14 @@ impl Arguments {
         &self.settings
     }
 
-    /// Runs the command until it is done or a signal ends it. The first signal drains commands that can drain and
-    /// ends all others; a second one ends everything at once.
+    /// Runs the command until it is done or a signal ends it. The first signal ends commands that can end in good
+    /// order in that way, and all others as they are; a second one ends everything at once.
     ///
     /// # Errors
     /// [`Failure`] with what to do about it.
     pub async fn run(self, settings: Settings) -> Result<Ending, Failure> {
         let stop = CancellationToken::new();
-        let drains = matches!(self.command, Command::Run(_));
+        let drains = matches!(self.command, Command::Run(_) | Command::Publish(_) | Command::Subscribe(_));
         tokio::select! {
             ending = self.command.run(settings, stop.clone()) => ending,
             failure = signals::watch(stop, drains) => Err(failure),
@@ -109,6 +115,9 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, settings, stop).await,
             Self::Migrate(arguments) => migrate::run(arguments, &settings).await,
             Self::Topics(arguments) => topics::run(arguments, &settings).await,
+            Self::Publish(arguments) => publish::run(arguments, &settings, stop).await,
+            Self::Subscribe(arguments) => subscribe::run(arguments, &settings, stop).await,
+            Self::Replay(arguments) => replay::run(arguments, &settings).await,
             Self::Verify(arguments) => verify::run(arguments, &settings).await,
             Self::Config(arguments) => config::run(arguments, &settings),
         }
