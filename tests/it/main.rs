@@ -1,7 +1,9 @@
 mod batch_cost;
 mod kafka_admin;
+mod kafka_replay;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_support;
+mod kafka_tail;
 mod servers;
 mod shop;

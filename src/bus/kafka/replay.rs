@@ -24,6 +24,7 @@ pub enum ReplayTarget {
     /// At the first record that the broker still has.
     Start,
     /// At the first record that is no older than this, by the broker's timestamps; at the end where there is none.
+    /// Where publishers use transactions it may be earlier, because the broker counts their markers as records.
     Time(Timestamp),
     /// At these offsets; partitions that are not named stay where they are.
     Offsets(Vec<PartitionOffset>),

@@ -122,6 +122,8 @@ impl KafkaConnection {
     /// What all clients have in common: defaults, then the user's properties over them, then what is fixed.
     fn client(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // A broker that was away is found again within a second, not ten.
+        config.set("reconnect.backoff.max.ms", "1000");
         for (name, value) in defaults {
             let other = OTHER_NAMES.iter().find(|(default, _)| default == name);
             if other.is_none_or(|(_, other)| !self.properties.contains_key(*other)) {

@@ -129,11 +129,7 @@ async fn load(connection: &mut PgConnection, entries: &[Entry], interned: &Inter
     Ok(Loaded { now, seen, books: Books { stock, claims } })
 }
 
-async fn look_up(
-    connection: &mut PgConnection,
-    entries: &[Entry],
-    interned: &Interned,
-) -> Result<Vec<Seen>, Attempt> {
+async fn look_up(connection: &mut PgConnection, entries: &[Entry], interned: &Interned) -> Result<Vec<Seen>, Attempt> {
     let mut seen = vec![Seen::New; entries.len()];
     let mut keys = Vec::with_capacity(entries.len());
     let mut indexes = Vec::with_capacity(entries.len());
@@ -159,12 +155,11 @@ async fn look_up(
     Ok(seen)
 }
 
-async fn lock_claims(
-    connection: &mut PgConnection,
-    events: &[&Envelope],
-) -> Result<HashMap<ClaimKey, Claim>, Attempt> {
-    let keys: BTreeSet<ClaimKey> =
-        events.iter().flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key())).collect();
+async fn lock_claims(connection: &mut PgConnection, events: &[&Envelope]) -> Result<HashMap<ClaimKey, Claim>, Attempt> {
+    let keys: BTreeSet<ClaimKey> = events
+        .iter()
+        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key()))
+        .collect();
     let keys: Vec<ClaimKey> = keys.into_iter().collect();
     if keys.is_empty() {
         return Ok(HashMap::new());
@@ -288,8 +283,7 @@ impl Pending<'_> {
             keys.filter_map(|key| books.stock.get(key)).collect()
         };
         let created = |key: &StockKey| !self.existing.contains(key);
-        let counted =
-            rows(&mut effects.counted.iter().filter(|key| !created(key) && !effects.settings.contains(*key)));
+        let counted = rows(&mut effects.counted.iter().filter(|key| !created(key) && !effects.settings.contains(*key)));
         if !counted.is_empty() {
             write::stock_counters(connection, &counted).await?;
         }

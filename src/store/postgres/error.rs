@@ -18,7 +18,9 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
 /// Whether a row found no partition: its day or month was dropped or not made yet.
 pub(super) fn lacks_partition(error: &sqlx::Error) -> bool {
     // The server gives this case the code of a check violation without a constraint's name.
-    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("23514") && error.constraint().is_none())
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("23514") && error.constraint().is_none())
 }
 
 fn code(error: &sqlx::Error) -> Option<String> {

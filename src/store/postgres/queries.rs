@@ -17,16 +17,13 @@ use crate::wire::stored;
 
 impl Queries for PostgresStore {
     async fn stock(&self, key: &StockKey) -> Result<Option<StockRow>, QueryError> {
-        let row = sqlx::query(concat!(
-            "select ",
-            stock_columns!("s"),
-            " from stock s where s.sku = $1 and s.location = $2"
-        ))
-        .bind(key.sku.as_str())
-        .bind(key.location.as_str())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(unanswered)?;
+        let row =
+            sqlx::query(concat!("select ", stock_columns!("s"), " from stock s where s.sku = $1 and s.location = $2"))
+                .bind(key.sku.as_str())
+                .bind(key.location.as_str())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(unanswered)?;
         Ok(row.as_ref().map(read::stock_row).transpose()?)
     }
 
@@ -144,10 +141,14 @@ fn movement(row: &PgRow) -> Result<Result<MovementView, QueryError>, sqlx::Error
     let kind: &str = row.try_get(1)?;
     let event_type: &str = row.try_get(10)?;
     let Some(kind) = MovementKind::ALL.into_iter().find(|known| known.as_str() == kind) else {
-        return Ok(Err(QueryError::Broken(format!("a movement has the kind {kind:?}, which this version does not know"))));
+        return Ok(Err(QueryError::Broken(format!(
+            "a movement has the kind {kind:?}, which this version does not know"
+        ))));
     };
     let Some(event_type) = EventType::parse(event_type) else {
-        return Ok(Err(QueryError::Broken(format!("a movement has the cause {event_type:?}, which this version does not know"))));
+        return Ok(Err(QueryError::Broken(format!(
+            "a movement has the cause {event_type:?}, which this version does not know"
+        ))));
     };
     Ok(Ok(MovementView {
         version: row.try_get(0)?,

@@ -15,10 +15,36 @@ use crate::wire::stored;
 macro_rules! stock_columns {
     ($table:literal) => {
         concat!(
-            $table, ".sku, ", $table, ".location, ", $table, ".name, ", $table, ".on_hand, ", $table, ".cart_held, ",
-            $table, ".order_reserved, ", $table, ".safety_stock, ", $table, ".warning_threshold, ", $table,
-            ".critical_threshold, ", $table, ".max_stock, ", $table, ".status::text, ", $table, ".level::text, ",
-            $table, ".version, ", $table, ".sku_version, ", $table, ".updated_at"
+            $table,
+            ".sku, ",
+            $table,
+            ".location, ",
+            $table,
+            ".name, ",
+            $table,
+            ".on_hand, ",
+            $table,
+            ".cart_held, ",
+            $table,
+            ".order_reserved, ",
+            $table,
+            ".safety_stock, ",
+            $table,
+            ".warning_threshold, ",
+            $table,
+            ".critical_threshold, ",
+            $table,
+            ".max_stock, ",
+            $table,
+            ".status::text, ",
+            $table,
+            ".level::text, ",
+            $table,
+            ".version, ",
+            $table,
+            ".sku_version, ",
+            $table,
+            ".updated_at"
         )
     };
 }
@@ -173,10 +199,7 @@ pub(super) async fn lock_stock(
 pub(super) fn stock_row(row: &sqlx::postgres::PgRow) -> Result<StockRow, StoreError> {
     let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a stock row cannot be read: {error}"));
     Ok(StockRow {
-        key: StockKey::new(
-            row.try_get::<&str, _>(0).map_err(damaged)?,
-            row.try_get::<&str, _>(1).map_err(damaged)?,
-        ),
+        key: StockKey::new(row.try_get::<&str, _>(0).map_err(damaged)?, row.try_get::<&str, _>(1).map_err(damaged)?),
         name: row.try_get::<Option<&str>, _>(2).map_err(damaged)?.map(Into::into),
         counters: Counters {
             on_hand: row.try_get(3).map_err(damaged)?,
@@ -217,12 +240,13 @@ pub(super) async fn due_claims(
 
 /// Versions and checksums of the migrations that were applied; none when there is no schema yet.
 pub(super) async fn applied_migrations(pool: &PgPool) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
-    let exists: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
+    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
     if !exists {
         return Ok(Vec::new());
     }
-    sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version").fetch_all(pool).await
+    sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version")
+        .fetch_all(pool)
+        .await
 }
 
 /// Keys as arrays for `unnest`: of equal length, since unequal ones would give NULLs in silence.
@@ -236,5 +260,6 @@ pub(super) fn claim_kind(text: &str) -> Result<ClaimKind, StoreError> {
 }
 
 fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
-    parse(text).ok_or_else(|| StoreError::Fatal(format!("the database holds {text:?}, which this version does not know")))
+    parse(text)
+        .ok_or_else(|| StoreError::Fatal(format!("the database holds {text:?}, which this version does not know")))
 }

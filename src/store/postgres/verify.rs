@@ -180,7 +180,8 @@ async fn levels(connection: &mut PgConnection, ignore_cart_holds: bool) -> Resul
         .fetch_all(connection)
         .await
         .map_err(error::classify)?;
-    let mut result = Verification { check: LEVELS, looked_at: rows.len() as u64, differing: 0, differences: Vec::new() };
+    let mut result =
+        Verification { check: LEVELS, looked_at: rows.len() as u64, differing: 0, differences: Vec::new() };
     for row in &rows {
         let row = read::stock_row(row)?;
         let held = if ignore_cart_holds { row.counters.cart_held } else { 0 };

@@ -230,7 +230,8 @@ pub(super) async fn stock_rows(
         ),
     };
     let numbers = |read: fn(&StockRow) -> i64| -> Vec<i64> { rows.iter().map(|row| read(row)).collect() };
-    let optional = |read: fn(&StockRow) -> Option<i64>| -> Vec<Option<i64>> { rows.iter().map(|row| read(row)).collect() };
+    let optional =
+        |read: fn(&StockRow) -> Option<i64>| -> Vec<Option<i64>> { rows.iter().map(|row| read(row)).collect() };
     let done = sqlx::query(statement)
         .bind(rows.iter().map(|row| row.key.sku.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.key.location.as_str()).collect::<Vec<_>>())
