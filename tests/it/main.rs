@@ -5,5 +5,6 @@ mod kafka_sink;
 mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
+mod kafka_wire;
 mod servers;
 mod shop;

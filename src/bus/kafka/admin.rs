@@ -10,9 +10,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::bus::{TopicDifference, TopicDifferenceKind, TopicOutcome, TopicSpec};
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::reader;
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// How long one request may take.

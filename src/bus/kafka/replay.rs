@@ -9,10 +9,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::domain::words::Timestamp;
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::{NextOffset, Partition, offset_list};
 use super::reader::{self, Reader};
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// How long one request may take.

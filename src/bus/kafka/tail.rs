@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::words::Timestamp;
 use crate::ports::Record;
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::Partition;
 use super::partitions::OpenPartition;
@@ -19,7 +20,6 @@ use super::polling::ROUND;
 use super::reader::{self, Reader, ReaderContext};
 use super::replay::offsets_at;
 use super::sequencer::{Sequencer, TailOrder};
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// Records that wait for whoever reads.

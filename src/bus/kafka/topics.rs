@@ -8,10 +8,10 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::connection::KafkaConnection;
 use super::error::{KafkaFailure, is_unreachable};
 use super::offset::Partition;
 use super::reader::{self, Reader};
-use super::settings::KafkaConnection;
 
 /// How long a topic may be unknown before it counts as missing: a broker learns a moment later than the controller
 /// what was made.
