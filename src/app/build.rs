@@ -17,8 +17,8 @@ use crate::wire::registry::Registry;
 use crate::wire::schemas::KnownSchemas;
 use crate::wire::topics::Topics;
 
-/// How long one of the sidecar's questions waits for a connection, in milliseconds.
-const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
+/// How long a connection is waited for, in milliseconds.
+const ACQUIRE_TIMEOUT_MS: u64 = 10_000;
 
 /// The topics of this installation.
 ///

@@ -1,4 +1,5 @@
-//! Real servers for the tests, started by `tools/servers.py` and ended with the process.
+//! Real servers for the tests, started by `tools/servers.py` and ended with the process. Traps: the mock cluster that
+//! is built into the Kafka client ignores aborts of transactions, so nothing here is tested against it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -10,9 +10,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::bus::{TopicDifference, TopicDifferenceKind, TopicOutcome, TopicSpec};
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::reader;
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// How long one request may take.
@@ -77,7 +77,19 @@ impl KafkaAdmin {
                 }
             }
         }
-        Ok(())
+        self.wait_until_known(specs).await
+    }
+
+    /// The controller answers before the brokers know the topics; whoever starts next asks a broker.
+    async fn wait_until_known(&self, specs: &[&TopicSpec]) -> Result<(), KafkaFailure> {
+        let connection = self.connection.clone();
+        let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let wait = move || {
+            let doing = "waiting for new topics";
+            let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
+            topics::partitions(&reader, &connection, &names, REQUEST_TIMEOUT).map(drop)
+        };
+        tokio::task::spawn_blocking(wait).await.map_err(|_| KafkaFailure::ThreadEnded)?
     }
 
     /// The shapes of the topics, `None` for one that does not exist.

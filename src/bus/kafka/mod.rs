@@ -6,6 +6,7 @@
 
 mod admin;
 mod backlog;
+mod connection;
 mod consumer_context;
 mod error;
 mod handover;
@@ -29,11 +30,12 @@ mod topics;
 
 pub use admin::KafkaAdmin;
 pub use backlog::BufferLimit;
+pub use connection::{KafkaConnection, SettingsError};
 pub use error::KafkaFailure;
 pub use publisher::{KafkaPublisher, PublishFailure, PublishReport};
 pub use replay::{PartitionOffset, ReplayError, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay};
 pub use sequencer::TailOrder;
-pub use settings::{KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SettingsError, SinkGuarantee};
+pub use settings::{KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
 pub use sink::KafkaSink;
 pub use source::{KafkaReceipt, KafkaSource};
 pub use tail::{KafkaTail, KafkaTailSettings, TailStart};

@@ -1,4 +1,5 @@
-//! How far publishing has come, kept in a compacted topic.
+//! How far publishing has come, kept in a compacted topic. Traps: progress kept as offsets of a group would be
+//! dropped by the broker after seven days without publishing; the newest record of a compacted topic stays.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

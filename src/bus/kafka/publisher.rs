@@ -9,10 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ports::OutputRecord;
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::producer::{CountingProducer, Deliveries, FAILURES_KEPT};
 use super::reader;
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// Records on their way to the producer's thread. Behind it the client's own queue is bounded, too.

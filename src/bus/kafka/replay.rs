@@ -9,10 +9,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::domain::words::Timestamp;
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::{NextOffset, Partition, offset_list};
 use super::reader::{self, Reader};
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// How long one request may take.
@@ -24,6 +24,7 @@ pub enum ReplayTarget {
     /// At the first record that the broker still has.
     Start,
     /// At the first record that is no older than this, by the broker's timestamps; at the end where there is none.
+    /// Where publishers use transactions it may be earlier, because the broker counts their markers as records.
     Time(Timestamp),
     /// At these offsets; partitions that are not named stay where they are.
     Offsets(Vec<PartitionOffset>),

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::words::Timestamp;
 use crate::ports::Record;
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::Partition;
 use super::partitions::OpenPartition;
@@ -19,7 +20,6 @@ use super::polling::ROUND;
 use super::reader::{self, Reader, ReaderContext};
 use super::replay::offsets_at;
 use super::sequencer::{Sequencer, TailOrder};
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// Records that wait for whoever reads.
@@ -107,7 +107,7 @@ impl Drop for KafkaTail {
 /// What the thread holds.
 struct Reading {
     reader: Arc<Reader>,
-    partitions: Vec<Lane>,
+    lanes: Vec<Lane>,
     sequencer: Sequencer,
     number: fn(&Record) -> Option<i64>,
 }
@@ -116,6 +116,9 @@ struct Lane {
     partition: OpenPartition<ReaderContext>,
     /// Where reading ends, when it does.
     end: Option<i64>,
+    /// Until a record is no older than this, records are passed over. The broker's answer may lie before it: it also
+    /// looks at the times of the markers that end transactions.
+    begin_time: Option<Timestamp>,
 }
 
 impl Reading {
@@ -153,10 +156,14 @@ impl Reading {
                 doing,
                 cause: KafkaError::Subscription("the partition has no queue".to_owned()),
             })?;
-            lanes.push(Lane { partition: open, end: until_end.then_some(end) });
+            let begin_time = match from {
+                TailStart::Time(time) => Some(time),
+                TailStart::Start | TailStart::End => None,
+            };
+            lanes.push(Lane { partition: open, end: until_end.then_some(end), begin_time });
         }
         reader.assign(&assignment).map_err(KafkaFailure::client(doing))?;
-        Ok(Self { reader, partitions: lanes, sequencer, number })
+        Ok(Self { reader, lanes, sequencer, number })
     }
 
     /// Reads until everything was given or nobody wants more.
@@ -188,7 +195,7 @@ impl Reading {
     fn fetch(&mut self) -> Result<bool, KafkaFailure> {
         let now = Instant::now();
         let mut any = false;
-        for (index, lane) in self.partitions.iter().enumerate() {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
             if self.sequencer.is_finished(index) {
                 continue;
             }
@@ -201,7 +208,10 @@ impl Reading {
             let is_past = |offset: i64| lane.end.is_some_and(|end| offset >= end);
             for record in fetched.records {
                 let offset = record.position.offset;
-                if !is_past(offset) {
+                if record.timestamp >= lane.begin_time {
+                    lane.begin_time = None;
+                }
+                if !is_past(offset) && lane.begin_time.is_none() {
                     let number = (self.number)(&record);
                     self.sequencer.push(index, number, record, now);
                 }
