@@ -26,8 +26,21 @@ const FLOORS: [(&str, &[&str]); 20] = [
     (
         "app",
         &[
-            "domain", "ports", "wire", "store", "bus", "engine", "relay", "sweeper", "http", "config", "telemetry", "metrics",
-            "health", "retry", "app",
+            "domain",
+            "ports",
+            "wire",
+            "store",
+            "bus",
+            "engine",
+            "relay",
+            "sweeper",
+            "http",
+            "config",
+            "telemetry",
+            "metrics",
+            "health",
+            "retry",
+            "app",
         ],
     ),
     ("cli", &["domain", "ports", "wire", "store", "bus", "config", "telemetry", "app", "cli"]),
@@ -51,8 +64,12 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The top-level modules that a file names: `crate::a`, and each of `crate::{a, b}`.
 fn named(text: &str) -> BTreeSet<String> {
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let word = |rest: &str| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>();
-    code.match_indices("crate::").map(|(at, found)| word(&code[at + found.len()..])).filter(|name| !name.is_empty()).collect()
+    let word =
+        |rest: &str| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>();
+    code.match_indices("crate::")
+        .map(|(at, found)| word(&code[at + found.len()..]))
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 #[test]
@@ -71,7 +88,10 @@ fn every_module_sees_only_the_floors_below_it() {
             .find(|(module, _)| path.starts_with(module))
             .unwrap_or_else(|| panic!("{path} stands on no floor: add it here and to ARCHITECTURE.md"));
         let text = fs::read_to_string(&file).expect("the sources should be readable");
-        assert!(!text.contains("use crate::{"), "{path}: one `use crate::module` a line, so that this test can read it");
+        assert!(
+            !text.contains("use crate::{"),
+            "{path}: one `use crate::module` a line, so that this test can read it"
+        );
         for name in named(&text) {
             assert!(allowed.contains(&name.as_str()), "{path} names crate::{name}, which is not below it");
         }
@@ -86,7 +106,11 @@ fn every_module_sees_only_the_floors_below_it() {
 #[test]
 fn adapters_do_not_see_each_other() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
-    for (folder, strangers) in [("store", ["rdkafka", "axum", "reqwest"]), ("bus", ["sqlx", "axum", "reqwest"]), ("http", ["sqlx", "rdkafka", "reqwest"])] {
+    for (folder, strangers) in [
+        ("store", ["rdkafka", "axum", "reqwest"]),
+        ("bus", ["sqlx", "axum", "reqwest"]),
+        ("http", ["sqlx", "rdkafka", "reqwest"]),
+    ] {
         let mut files = Vec::new();
         sources(&root.join(folder), &mut files);
         for file in files {

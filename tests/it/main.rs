@@ -13,3 +13,4 @@ mod kafka_wire;
 mod servers;
 mod shop;
 mod wire;
+mod worker;
