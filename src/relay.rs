@@ -188,7 +188,12 @@ impl<K: Sink, S: Store> Relay<K, S> {
         let marked = status.published_number;
         self.leading = Some(Leading { lease, renewed, progress, marked, marked_at: Instant::now() });
         self.parts.metrics.relay_leader(true);
-        tracing::info!(epoch = lease.epoch, after_batch = progress.batch, after_seq = progress.seq, "this relay publishes");
+        tracing::info!(
+            epoch = lease.epoch,
+            after_batch = progress.batch,
+            after_seq = progress.seq,
+            "this relay publishes"
+        );
         Ok(Step::Leading)
     }
 

@@ -91,10 +91,9 @@ pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<Pos
     let versions = |versions: &[i64]| versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     match store.migration().await.map_err(Failure::failed)? {
         Migration::Current => Ok(store),
-        Migration::Missing(missing) => Err(Failure::Failed(format!(
-            "the database lacks migration {}: run `holdfast migrate`",
-            versions(&missing)
-        ))),
+        Migration::Missing(missing) => {
+            Err(Failure::Failed(format!("the database lacks migration {}: run `holdfast migrate`", versions(&missing))))
+        }
         Migration::Foreign(foreign) => Err(Failure::Failed(format!(
             "the database has migration {} which this version does not know or knows otherwise: run the version that \
              made it, or a newer one",
@@ -143,7 +142,9 @@ pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Resul
 
 pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
     let Some(url) = &settings.registry.url else { return Ok(None) };
-    Registry::new(url.expose()).map(|registry| Some(Arc::new(registry))).map_err(|error| Failure::Settings(error.to_string()))
+    Registry::new(url.expose())
+        .map(|registry| Some(Arc::new(registry)))
+        .map_err(|error| Failure::Settings(error.to_string()))
 }
 
 pub(super) async fn encoder(

@@ -29,8 +29,8 @@ use crate::wire::schemas::KnownSchemas;
 /// How long a turn of any loop may take before the process counts as stuck. Longer than every timeout of database and
 /// broker: what takes longer is stuck, not slow.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
-/// How many committed batches wait in memory for the relay; the table has the rest.
-const HANDED_OVER: usize = 64;
+/// How many committed batches wait in memory for the relay, each of some megabytes at most; the table has the rest.
+const HANDED_OVER: usize = 8;
 /// How often partitions are made ahead and old rows dropped.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
 /// How often the depth of the outbox is looked at.
@@ -102,17 +102,13 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     let schemas = Arc::new(KnownSchemas::load());
     let registry = build::registry(&settings)?;
     let encoder = build::encoder(&settings, &topics, registry.as_deref(), &schemas).await?;
-    let decoder =
-        Arc::new(Decoder::new(topics.clone(), schemas, registry, settings.max_event_bytes));
+    let decoder = Arc::new(Decoder::new(topics.clone(), schemas, registry, settings.max_event_bytes));
     let source = KafkaSource::open(kafka_source).await.map_err(Failure::failed)?;
 
     let metrics = Metrics::new();
     let liveness = Liveness::new(LONGEST_TURN);
-    let (readiness_writer, readiness) = watch::channel(Readiness {
-        bus: PartState::Starting,
-        migrations: PartState::Up,
-        relay: PartState::Starting,
-    });
+    let (readiness_writer, readiness) =
+        watch::channel(Readiness { bus: PartState::Starting, migrations: PartState::Up, relay: PartState::Starting });
     let (hand_over, committed) = mpsc::channel(HANDED_OVER);
     let (submitter, submissions) = direct(DirectLimits::default());
     let engine_parts = |name, buries| engine::Parts {
@@ -142,24 +138,30 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     spawn(&mut intake, "engine", Engine::new(source, engine_parts("engine", true)).run());
     spawn(&mut intake, "direct engine", Engine::new(submissions, engine_parts("direct engine", false)).run());
     spawn(&mut intake, "sweeper", sweeping.run());
-    spawn(&mut rest, "relay", Relay::new(KafkaSink::new(kafka_sink), relay::Parts {
-        store: store.clone(),
-        committed,
-        encoder,
-        lease: Duration::from_secs(settings.relay.lease_s),
-        metrics: metrics.clone(),
-        pulse: liveness.watch("relay"),
-        drain: drain.clone(),
-    })
-    .run());
+    spawn(
+        &mut rest,
+        "relay",
+        Relay::new(
+            KafkaSink::new(kafka_sink),
+            relay::Parts {
+                store: store.clone(),
+                committed,
+                encoder,
+                lease: Duration::from_secs(settings.relay.lease_s),
+                metrics: metrics.clone(),
+                pulse: liveness.watch("relay"),
+                drain: drain.clone(),
+            },
+        )
+        .run(),
+    );
     spawn(&mut rest, "maintenance", maintain(store.clone(), farewell.clone()));
     spawn(&mut rest, "status", watch_parts(store, metrics.clone(), status, readiness_writer, farewell.clone()));
     let limits = SidecarLimits {
         max_body_bytes: settings.http.max_body_bytes,
         request_timeout: Duration::from_millis(settings.http.request_timeout_ms),
     };
-    let sidecar =
-        Sidecar { queries: questions, submissions: submitter, metrics, liveness, readiness, stop, limits };
+    let sidecar = Sidecar { queries: questions, submissions: submitter, metrics, liveness, readiness, stop, limits };
     let server_limits = ServerLimits {
         max_connections: settings.http.max_connections,
         drain_timeout: limits.request_timeout,
@@ -282,7 +284,11 @@ async fn watch_parts(
             Ok(status) => {
                 let age = relay::oldest_age(&status);
                 metrics.outbox(status.last_number - status.published_number, age);
-                if age < LONGEST_TURN { PartState::Up } else { PartState::Down("announcements wait for two minutes".into()) }
+                if age < LONGEST_TURN {
+                    PartState::Up
+                } else {
+                    PartState::Down("announcements wait for two minutes".into())
+                }
             }
             Err(error) => PartState::Down(error.to_string().into()),
         };

@@ -361,7 +361,7 @@ impl Default for DeadLetterSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { batch_events: 2_000, batch_bytes: 8 * 1024 * 1024 }
+        Self { batch_events: 2_000, batch_bytes: 1024 * 1024 }
     }
 }
 

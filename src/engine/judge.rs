@@ -106,7 +106,8 @@ impl Sitting<'_> {
         let limit = self.bench.max_clock_skew_seconds;
         let latest: Timestamp = self.fold.now.plus_seconds(limit);
         if seen == Seen::DayAhead || envelope.day > latest.day() || envelope.time.is_some_and(|time| time > latest) {
-            let detail = format!("the event's time is more than {limit} s (max_clock_skew_s) ahead of the database's clock");
+            let detail =
+                format!("the event's time is more than {limit} s (max_clock_skew_s) ahead of the database's clock");
             return Some((DeadLetterReason::ImpossibleTime, detail));
         }
         if seen == Seen::DayClosed {

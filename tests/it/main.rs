@@ -1,7 +1,12 @@
+//! The integration tests: one binary, so that they are linked once.
+
 mod batch_cost;
+mod contract;
+mod floors;
 mod kafka_admin;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_support;
 mod servers;
 mod shop;
+mod wire;

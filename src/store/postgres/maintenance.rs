@@ -139,7 +139,9 @@ async fn make_month(connection: &mut PgConnection, name: &str, first: Date, next
     if !sqlx::query_scalar::<_, bool>(exists).bind(name).fetch_one(&mut *transaction).await? {
         let statements = [
             format!("create table {name} (like movement including all)"),
-            format!("alter table movement attach partition {name} for values from ('{first} 00:00+00') to ('{next} 00:00+00')"),
+            format!(
+                "alter table movement attach partition {name} for values from ('{first} 00:00+00') to ('{next} 00:00+00')"
+            ),
         ];
         for statement in statements {
             // Nothing but dates go into the text.

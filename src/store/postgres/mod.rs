@@ -8,6 +8,7 @@ mod commit;
 mod days;
 mod error;
 mod instant;
+mod lines;
 mod maintenance;
 mod outbox;
 mod queries;
@@ -27,9 +28,7 @@ pub use maintenance::MaintenanceReport;
 pub use verify::{Difference, Verification};
 
 use crate::domain::claim::ClaimKey;
-use crate::ports::{
-    Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError,
-};
+use crate::ports::{Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -88,7 +87,12 @@ impl PostgresStore {
             .application_name("holdfast")
             // Every statement here finds rows by key. Statistics of a table that grows from nothing to millions within
             // minutes must not talk the planner out of its indexes.
-            .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("enable_seqscan", "off"), ("jit", "off")])
+            .options([
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("enable_seqscan", "off"),
+                ("jit", "off"),
+            ])
             .options([
                 ("lock_timeout", LOCK_TIMEOUT_MS),
                 ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_TIMEOUT_MS),
@@ -176,7 +180,10 @@ impl Store for PostgresStore {
         let rows = read::due_claims(&self.pool, limit).await.map_err(error::classify)?;
         let due = |(kind, reference, deadline): (String, String, _)| {
             let kind = read::claim_kind(&kind)?;
-            Ok(DueClaim { key: ClaimKey { kind, reference: reference.as_str().into() }, deadline: instant::read(deadline) })
+            Ok(DueClaim {
+                key: ClaimKey { kind, reference: reference.as_str().into() },
+                deadline: instant::read(deadline),
+            })
         };
         rows.into_iter().map(due).collect()
     }

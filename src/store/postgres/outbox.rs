@@ -41,7 +41,13 @@ fn batch(row: &sqlx::postgres::PgRow) -> Result<Result<OutboxBatch, StoreError>,
     let recorded_at = instant::read(row.try_get(2)?);
     let content: &[u8] = row.try_get(3)?;
     Ok(stored::decode_batch(content)
-        .map(|(announcements, dead_letters)| OutboxBatch { number, first_seq, recorded_at, announcements, dead_letters })
+        .map(|(announcements, dead_letters)| OutboxBatch {
+            number,
+            first_seq,
+            recorded_at,
+            announcements,
+            dead_letters,
+        })
         .map_err(|error| StoreError::Fatal(format!("outbox batch {number} cannot be read: {error}"))))
 }
 
