@@ -31,7 +31,9 @@ pub(super) fn run(arguments: ConfigArguments, settings: &Settings) -> Result<End
             check(settings)?;
             output::print("the settings are right\n")?;
         }
-        ConfigCommand::Print => output::print(&settings.to_toml().map_err(wrong)?)?,
+        ConfigCommand::Print => {
+            output::print(&settings.to_toml().map_err(wrong)?)?;
+        }
     }
     Ok(Ending::Done)
 }

@@ -17,7 +17,7 @@ pub(super) async fn watch(stop: CancellationToken, drains: bool) -> Failure {
     if !drains {
         return Failure::Failed(format!("ended by {name}"));
     }
-    tracing::info!(signal = name, "draining; a second signal ends it at once");
+    tracing::info!(signal = name, "ending in good order; a second signal ends it at once");
     let name = either(&mut terminate, &mut interrupt).await;
     Failure::Failed(format!("ended at once by a second signal ({name}); what was acknowledged is committed"))
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, output};
+use super::Ending;
+use super::output::{self, Reader};
 use crate::app::{self, Failure};
 use crate::bus::kafka::{KafkaTail, KafkaTailSettings, TailOrder, TailStart};
 use crate::config::Settings;
@@ -103,7 +104,9 @@ pub(super) async fn run(
             };
         };
         let Some(record) = next.map_err(Failure::failed)? else { break };
-        output::print_json(&shown_as(&decoder, record).await?)?;
+        if output::print_json(&shown_as(&decoder, record).await?)? == Reader::Gone {
+            break;
+        }
         shown += 1;
     }
     Ok(Ending::Done)

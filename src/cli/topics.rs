@@ -69,7 +69,8 @@ fn clusters(
 async fn apply(admin: &KafkaAdmin, specs: &[TopicSpec]) -> Result<(), Failure> {
     let outcomes = admin.apply(specs).await.map_err(Failure::failed)?;
     let differences = admin.check(specs).await.map_err(Failure::failed)?;
-    output::print(&applied(specs, &outcomes, &differences))
+    output::print(&applied(specs, &outcomes, &differences))?;
+    Ok(())
 }
 
 async fn check(admin: &KafkaAdmin, specs: &[TopicSpec]) -> Result<bool, Failure> {

@@ -135,10 +135,10 @@ impl Publishing {
 fn complaint(report: &PublishReport, refused: u64, stopped: bool) -> Option<String> {
     let mut said = Vec::new();
     if refused > 0 {
-        said.push(format!("{refused} lines were refused and not sent"));
+        said.push(format!("lines refused and not sent: {refused}"));
     }
     if report.failed > 0 {
-        said.push(format!("{} events were not acknowledged; publish them again with the same ids", report.failed));
+        said.push(format!("events not acknowledged: {} (publish them again with the same ids)", report.failed));
     }
     if stopped {
         said.push("stopped before the last line".to_owned());
@@ -174,8 +174,8 @@ mod tests {
     fn only_a_run_in_which_everything_was_acknowledged_is_a_success() {
         let report = |failed| PublishReport { acknowledged: 5, failed, failures: Vec::new() };
         assert_eq!(complaint(&report(0), 0, false), None);
-        let expected = "1 lines were refused and not sent; 2 events were not acknowledged; publish them again with the \
-                        same ids; stopped before the last line";
+        let expected = "lines refused and not sent: 1; events not acknowledged: 2 (publish them again with the same ids); \
+                        stopped before the last line";
         assert_eq!(complaint(&report(2), 1, true).as_deref(), Some(expected));
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn record(
     if line.iter().all(u8::is_ascii_whitespace) {
         return Err(LineError::Blank);
     }
-    let event: Value = serde_json::from_slice(line).map_err(|error| refused(format!("it is not JSON: {error}")))?;
+    let event: Value = serde_json::from_slice(line).map_err(|error| {
+        // The parser counts lines within this one.
+        refused(format!("it is not JSON: {}", error.to_string().replace(" at line 1 column ", " at column ")))
+    })?;
     if !event.is_object() {
         return Err(refused("it must be a JSON object".to_owned()));
     }
