@@ -50,7 +50,10 @@ pub fn topic_specs(settings: &Settings, topics: &Topics) -> Vec<TopicSpec> {
         }
         specs.push(TopicSpec {
             name: name.to_string(),
-            partitions: definition.partitions,
+            partitions: match (definition.partitions, settings.topics.partitions) {
+                (1, _) | (_, None) => definition.partitions,
+                (_, Some(partitions)) => partitions,
+            },
             replication: settings.topics.replication,
             config: definition.config(),
         });

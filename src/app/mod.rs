@@ -168,7 +168,10 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         request_timeout: limits.request_timeout,
     };
     let serving = crate::http::serve(listener, crate::http::router(sidecar), server_limits, farewell.clone());
-    spawn(&mut rest, "sidecar", async { Ok::<(), std::convert::Infallible>(serving.await) });
+    spawn(&mut rest, "sidecar", async {
+        serving.await;
+        Ok::<(), std::convert::Infallible>(())
+    });
     tracing::info!(%address, source = OWN_SOURCE, group = settings.source.group, "the worker runs");
     Ok(Worker { intake, rest, drain, farewell, drain_timeout: settings.drain_timeout() })
 }

@@ -118,6 +118,9 @@ pub struct TopicSettings {
     pub type_prefix: String,
     /// Replicas of a topic that `topics apply` creates; the broker's default when absent.
     pub replication: Option<i32>,
+    /// Partitions of a topic that `topics apply` creates; what its definition says when absent. A topic that must
+    /// have one partition has one.
+    pub partitions: Option<i32>,
     /// Topic names by event type, where they differ.
     pub names: BTreeMap<String, String>,
 }

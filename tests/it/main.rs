@@ -10,6 +10,7 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
+mod rules;
 mod servers;
 mod shop;
 mod wire;

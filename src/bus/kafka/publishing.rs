@@ -139,7 +139,7 @@ fn check_topics(reader: &Reader, settings: &KafkaSinkSettings) -> Result<(), Sin
     if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
         wanted.push(progress_topic.clone());
     }
-    match topics::partitions(reader, &settings.connection, &wanted, settings.open_timeout) {
+    match topics::partitions(reader, &settings.connection, &wanted, settings.open_timeout, topics::UNKNOWN_FOR) {
         Ok(_) => Ok(()),
         Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),
         Err(KafkaFailure::Client { doing, cause }) => Err(judge(&doing, &cause)),

@@ -30,6 +30,8 @@ struct Line<'a> {
     returned: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
     lapsed: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    refused: i64,
 }
 
 fn default_location<'a>() -> Cow<'a, str> {
@@ -46,10 +48,11 @@ fn is_zero(units: &i64) -> bool {
     *units == 0
 }
 
-/// Lines as text.
+/// Lines as text. A line of which nothing is left is not kept: a cart that lives long meets many SKUs.
 pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
     let lines: Vec<Line<'_>> = lines
         .iter()
+        .filter(|(_, line)| **line != ClaimLine::default())
         .map(|(key, line)| Line {
             sku: key.sku.as_str().into(),
             location: key.location.as_str().into(),
@@ -60,6 +63,7 @@ pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
             shipped: line.shipped,
             returned: line.returned,
             lapsed: line.lapsed,
+            refused: line.refused,
         })
         .collect();
     serde_json::to_string(&lines).expect("texts and numbers are always valid JSON")
@@ -78,6 +82,7 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_js
             shipped: line.shipped,
             returned: line.returned,
             lapsed: line.lapsed,
+            refused: line.refused,
         };
         (key, line)
     };

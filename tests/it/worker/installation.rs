@@ -63,6 +63,8 @@ impl Installation {
             .env("HOLDFAST__SOURCE__GROUP", format!("{}group", self.prefix))
             .env("HOLDFAST__TOPICS__PREFIX", &self.prefix)
             .env("HOLDFAST__SINK__ENCODING", "json")
+            // Several, and few enough that one broker makes them in no time for every test.
+            .env("HOLDFAST__TOPICS__PARTITIONS", "3")
             // Workers of the tests lose sight of each other sooner than real ones, so that takeovers are quick.
             .env("HOLDFAST__SOURCE__KAFKA__SESSION.TIMEOUT.MS", "6000")
             .env("HOLDFAST__RELAY__LEASE_S", "2")
