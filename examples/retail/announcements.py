@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from database import StockRow
 from project import Failure
 
+COUNTERS = ("on_hand", "cart_held", "order_reserved", "safety_stock", "available")
+# What stands before the first step of a SKU.
+NOTHING = (0, {**dict.fromkeys(COUNTERS, 0), "level": "unstocked"})
+
 
 @dataclass(slots=True)
 class Line:
@@ -52,8 +56,8 @@ class Announcements:
     count: int = 0
     # How often each seq was seen; seq 1 stands at index 1.
     seen: bytearray = field(default_factory=lambda: bytearray(1))
-    # The stock table as the stream alone tells it.
-    stock: dict[str, StockRow] = field(default_factory=dict)
+    # Version and `after` of the last `stock-changed` of each SKU.
+    last: dict[str, tuple[int, dict]] = field(default_factory=dict)
     # Versions of a SKU that were skipped, and steps whose `before` is not the last `after`.
     missing_versions: int = 0
     broken_steps: int = 0
@@ -66,6 +70,13 @@ class Announcements:
     available: list[tuple[int, str, int]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     others: int = 0
+
+    def stock(self) -> dict[str, StockRow]:
+        """The stock table as the stream alone tells it."""
+        return {
+            sku: StockRow(*(after[name] for name in COUNTERS[:4]), version, after["level"])
+            for sku, (version, after) in self.last.items()
+        }
 
     def holes(self, last_seq: int) -> int:
         """Numbers up to the last one given that nobody saw."""
@@ -117,30 +128,17 @@ def _note_seq(result: Announcements, seq: int) -> None:
 def _note_change(result: Announcements, key: str, body: dict) -> None:
     """One step of one SKU. All records of a SKU lie in one partition and so come in their order."""
     sku, version, before, after = body["sku"], body["version"], body["before"], body["after"]
-    last = result.stock.get(sku)
+    last_version, last_after = result.last.get(sku, NOTHING)
+    result.last[sku] = (version, after)
     result.misplaced_keys += key != sku
-    if last is None:
-        result.missing_versions += version - 1
-        continues = not any(_counters(before)) and before["level"] == "unstocked"
-    else:
-        result.missing_versions += max(version - last.version - 1, 0)
-        continues = version == last.version + 1 and _row(before, last.version) == last
-    now = result.stock[sku] = _row(after, version)
-    result.broken_steps += not continues
-    change = body["change"]
-    result.broken_steps += _counters(change) != [new - old for new, old in zip(_counters(after), _counters(before))]
-    result.negative_counters += min(now.on_hand, now.cart_held, now.order_reserved, after["available"]) < 0
+    result.missing_versions += max(version - last_version - 1, 0)
+    continues = version == last_version + 1 and last_after.items() <= before.items()
+    adds_up = all(before[name] + units == after[name] for name, units in body["change"].items())
+    result.broken_steps += not (continues and adds_up)
+    result.negative_counters += min(after[name] for name in COUNTERS) < 0
     result.available.append((body["seq"], sku, after["available"]))
     if before["level"] != after["level"]:
         result.level_changes[sku].append(LowStock(version, after["level"], before["level"]))
-
-
-def _counters(snapshot: dict) -> list[int]:
-    return [snapshot["on_hand"], snapshot["cart_held"], snapshot["order_reserved"], snapshot["safety_stock"]]
-
-
-def _row(snapshot: dict, version: int) -> StockRow:
-    return StockRow(*_counters(snapshot), version, snapshot["level"])
 
 
 def _answer(body: dict) -> Answer:

@@ -24,7 +24,7 @@ create table inbox (
     source integer not null,
     event_key uuid not null,
     -- Digest of the decoded event: the same identity with another one is a conflict.
-    fingerprint uuid not null,
+    fingerprint bigint not null,
     -- 1 applied, 2 refused, 3 ignored.
     outcome smallint not null,
     constraint inbox_key primary key (event_key, source, event_day),
@@ -70,14 +70,14 @@ create table outbox (
     number bigint not null,
     first_seq bigint not null,
     announcements integer not null,
-    transaction bigint not null,
     recorded_at timestamptz not null,
     content bytea not null,
     constraint outbox_key primary key (number)
 );
 -- The content is compressed before it comes here.
 alter table outbox alter column content set storage external;
-create index outbox_transaction_number on outbox (transaction);
+-- Finds the seq of an answer that a claim remembers, and what is old enough to go.
+create index outbox_recorded_at on outbox (recorded_at);
 
 -- Who may publish, until when, and how far publishing has come.
 create table relay (

@@ -214,7 +214,7 @@ pub enum AnnouncementBody {
         level: Level,
         /// The level before.
         previous_level: Level,
-        /// Units available after the change.
+        /// Units available after the change, as the level is judged: without what carts hold where that is ignored.
         available: i64,
         /// The row's warning threshold, in units.
         warning_threshold: i64,

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::books::{Broken, Fold};
-use super::claim::ClaimKind;
+use super::books::{Broken, Fold, Work};
+use super::claim::{Claim, ClaimKind};
 use super::event::{Cause, ClaimExpired, Envelope, Event, Trace};
 use super::orders::{self, Conclusion, IGNORED};
 use super::verdict::Verdict;
 use super::words::Timestamp;
 use super::{carts, goods};
+
+/// How long a claim that cannot be released waits for its next turn, in seconds: time for a person to look at it.
+const BROKEN_CLAIM_DELAY_SECONDS: i64 = 3_600;
 
 impl Fold<'_> {
     /// Applies one event that was not seen before, then the events that waited for it. Rows, ledger and announcements
@@ -57,18 +60,31 @@ impl Fold<'_> {
     }
 }
 
-/// Applies `claim-expired` when the claim still has the deadline that was seen and it has passed.
-fn expired(work: &mut super::books::Work<'_, '_>, event: &ClaimExpired) -> Result<Conclusion, Broken> {
+/// Applies `claim-expired` when the claim still has the deadline that was seen and it has passed. A claim that says it
+/// holds what its stock rows do not have set aside keeps everything and gets a later deadline: it stops no other, and
+/// the comparison of claims with counters tells of it.
+fn expired(work: &mut Work<'_, '_>, event: &ClaimExpired) -> Result<Conclusion, Broken> {
     let due = work.claim(&event.claim).and_then(|claim| claim.expires_at);
     if due != Some(event.deadline) || event.deadline > work.now() {
         return Ok(IGNORED);
     }
     let Some(mut claim) = work.take_claim(&event.claim) else { return Ok(IGNORED) };
-    let conclusion = match claim.key.kind {
-        ClaimKind::Cart => carts::expired(work, &mut claim)?,
-        ClaimKind::Order => orders::expired(work, &mut claim)?,
-        ClaimKind::Receipt => IGNORED,
+    let before = claim.clone();
+    let released = match claim.key.kind {
+        ClaimKind::Cart => carts::expired(work, &mut claim),
+        ClaimKind::Order => orders::expired(work, &mut claim),
+        ClaimKind::Receipt => Ok(IGNORED),
     };
-    work.put_claim(claim);
-    Ok(conclusion)
+    match released {
+        Ok(conclusion) => {
+            work.put_claim(claim);
+            Ok(conclusion)
+        }
+        Err(Broken { .. }) => {
+            work.undo();
+            let again = work.now().plus_seconds(BROKEN_CLAIM_DELAY_SECONDS);
+            work.put_claim(Claim { expires_at: Some(again), ..before });
+            Ok((Verdict::Refused(None), None))
+        }
+    }
 }

@@ -186,6 +186,16 @@ impl<'a> Work<'_, 'a> {
         Ok(())
     }
 
+    /// Takes back what this event changed of stock rows. Its claims are the caller's.
+    pub fn undo(&mut self) {
+        for (key, previous) in std::mem::take(&mut self.before) {
+            match previous {
+                Some(row) => self.fold.books.stock.insert(key, row),
+                None => self.fold.books.stock.remove(&key),
+            };
+        }
+    }
+
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
     /// level changed, and at last the answer.
     pub fn finish(self, answer: Option<Answer>) {
@@ -263,7 +273,7 @@ impl Fold<'_> {
                     version: row.version,
                     level: after.level,
                     previous_level: before.level,
-                    available: after.counters.available(),
+                    available: for_level,
                     warning_threshold: row.warning_threshold,
                     critical_threshold: row.critical_threshold,
                 },

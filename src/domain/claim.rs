@@ -128,6 +128,9 @@ pub struct ClaimLine {
     pub returned: i64,
     /// Given back because time ran out: what a late confirmation or shipment asks for again.
     pub lapsed: i64,
+    /// Asked for by the newest version when that version was refused and the order stayed as it was: what tells a
+    /// repetition of it from another request.
+    pub refused: i64,
 }
 
 impl ClaimLine {
@@ -165,7 +168,7 @@ pub struct Claim {
     pub version: Option<i64>,
     /// The event time of the last update, which orders the updates of a cart without versions.
     pub updated_time: Option<Timestamp>,
-    /// An order that was confirmed, even when its state says more.
+    /// An order that was confirmed, even when its state says more. See [`Claim::is_lost`] for an expired one.
     pub confirmed: bool,
     /// When a cart first held something.
     pub first_held_at: Option<Timestamp>,
@@ -197,6 +200,12 @@ impl Claim {
             remembered: Vec::new(),
             revision: 0,
         }
+    }
+
+    /// Whether a confirmation or a shipment came after the deadline and found the units gone. The shop was told so and
+    /// may have paid the money back: from then on only a higher version can bring the order back.
+    pub fn is_lost(&self) -> bool {
+        self.state == ClaimState::Expired && self.confirmed
     }
 
     /// Whether any line has units set aside.

@@ -270,9 +270,10 @@ pub struct Trace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub [u8; 16]);
 
-/// A digest of the decoded type and fields: the same for the same content in any encoding, on every machine.
+/// 64 bits of a digest of the decoded type and fields: the same for the same content in any encoding, on every
+/// machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; 16]);
+pub struct Fingerprint(pub i64);
 
 /// A decoded event with its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,17 +58,17 @@ fn unregistered(work: &Work<'_, '_>, event: &SkuRegistered) -> StockRow {
     }
 }
 
-/// Applies `stock-received`, line by line; a line that the same receipt brought before does not count again.
+/// Applies `stock-received`, line by line; a line that the same receipt brought before does not count again and is not
+/// told again.
 pub(super) fn received(work: &mut Work<'_, '_>, event: &StockReceived) -> Result<Conclusion, Broken> {
     let key = ClaimKey { kind: ClaimKind::Receipt, reference: event.receipt.clone() };
     let mut claim = work.take_claim(&key).unwrap_or_else(|| Claim::new(key, ClaimState::Received));
     let mut applied = false;
     let mut lines = Vec::with_capacity(event.lines.len());
-    for line in &event.lines {
+    for line in event.lines.iter().filter(|line| !claim.lines.contains_key(&line.key)) {
         let known = work.row(&line.key).is_some();
-        if known && !claim.lines.contains_key(&line.key) {
+        if known {
             work.add(&line.key, Counters { on_hand: line.quantity, ..Counters::default() })?;
-            claim.lines.entry(line.key.clone()).or_default().requested = line.quantity;
             applied = true;
         }
         lines.push(AnswerLine {
@@ -79,6 +79,9 @@ pub(super) fn received(work: &mut Work<'_, '_>, event: &StockReceived) -> Result
             reason: (!known).then_some(Reason::UnknownSku),
         });
     }
+    for line in lines.iter().filter(|line| line.reason.is_none()) {
+        claim.lines.entry(line.key.clone()).or_default().requested = line.requested;
+    }
     if applied {
         work.put_claim(claim);
     } else if claim.revision > 0 || !claim.lines.is_empty() {
@@ -88,9 +91,11 @@ pub(super) fn received(work: &mut Work<'_, '_>, event: &StockReceived) -> Result
     if reason.is_none() {
         return Ok((if applied { Verdict::Applied } else { Verdict::Ignored }, None));
     }
-    let any_known = lines.iter().any(|line| line.reason.is_none());
-    let outcome = if any_known { AnswerOutcome::Partial } else { AnswerOutcome::Refused };
-    let verdict = if applied { Verdict::Applied } else { Verdict::Refused(reason) };
+    let (outcome, verdict) = if applied {
+        (AnswerOutcome::Partial, Verdict::Applied)
+    } else {
+        (AnswerOutcome::Refused, Verdict::Refused(reason))
+    };
     Ok((verdict, Some(answer(event.receipt.clone(), outcome, reason, lines, None))))
 }
 

@@ -57,12 +57,19 @@ pub(crate) fn open(record: &Record) -> Result<Opened<'_>, Malformed> {
         }
         _ => open_binary(record, payload)?,
     };
-    match &opened.attributes.specversion {
-        Some(version) if !version.strip_prefix("1.").is_some_and(|minor| !minor.is_empty()) => {
-            Err(Malformed::undecodable(format!("specversion is {:?}, but must be 1.0", shortened(version))))
+    match opened.attributes.specversion.as_deref() {
+        Some(version) if !is_version_one(version) => {
+            let detail = format!("specversion is {:?}, but must be 1.0", shortened(version));
+            Err(Malformed::undecodable(detail))
         }
         _ => Ok(opened),
     }
+}
+
+/// CloudEvents promises that minor versions of 1 are read alike.
+fn is_version_one(version: &str) -> bool {
+    let minor = version.strip_prefix("1.").unwrap_or("");
+    !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The media type of a record in lower case, without parameters.
@@ -85,7 +92,7 @@ fn open_binary<'a>(record: &'a Record, payload: &'a [u8]) -> Result<Opened<'a>, 
             _ => continue,
         };
         let text = std::str::from_utf8(value)
-            .map_err(|_| Malformed::invalid_field(format!("the header {} is not UTF-8", shortened(name))))?;
+            .map_err(|_| Malformed::invalid_field(format!("the header {:?} is not UTF-8", shortened(name))))?;
         *slot = Some(Cow::Borrowed(text));
     }
     Ok(Opened { attributes, trace: header_trace(&record.headers), body: Body::Bytes(Cow::Borrowed(payload)) })

@@ -80,7 +80,8 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
             feed.number(event.deadline.0);
         }
     }
-    Fingerprint(digest(&feed.0))
+    let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = digest(&feed.0);
+    Fingerprint(i64::from_be_bytes([first, second, third, fourth, fifth, sixth, seventh, eighth]))
 }
 
 /// The id under which an announcement is published: derived from its cause and what it is about, so that the same

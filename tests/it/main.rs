@@ -1,4 +1,8 @@
+//! The integration tests: one binary, so that they are linked once.
+
 mod batch_cost;
+mod contract;
+mod floors;
 mod kafka_admin;
 mod kafka_replay;
 mod kafka_sink;
@@ -6,5 +10,8 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
+mod rules;
 mod servers;
 mod shop;
+mod wire;
+mod worker;

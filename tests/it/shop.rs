@@ -13,8 +13,9 @@ use holdfast::engine::judge::Bench;
 use holdfast::engine::{self, Engine, Step};
 use holdfast::health::Liveness;
 use holdfast::metrics::Metrics;
-use holdfast::ports::{BatchLimit, Delivery, OutboxBatch, Outcome, Position, Queries, Record, Store};
+use holdfast::ports::{BatchLimit, DeadLetter, Delivery, OutboxBatch, Outcome, Position, Queries, Record, Store};
 use holdfast::store::postgres::{PostgresSettings, PostgresStore};
+use holdfast::sweeper::{self, Sweeper};
 use holdfast::wire::decode::Decoder;
 use holdfast::wire::schemas::KnownSchemas;
 use holdfast::wire::topics::Topics;
@@ -168,6 +169,26 @@ impl Shop {
         outcomes.expect("the engine should answer")
     }
 
+    /// One round of the sweeper, while the engine steps. Returns how many claims were handed in.
+    pub async fn sweep(&mut self) -> usize {
+        let parts = sweeper::Parts {
+            store: self.store.clone(),
+            submitter: self.submitter.clone(),
+            metrics: self.metrics.clone(),
+            pulse: Liveness::new(std::time::Duration::from_secs(60)).watch("test"),
+            stop: CancellationToken::new(),
+        };
+        let mut sweeper = Sweeper::new(parts);
+        let mut round = std::pin::pin!(sweeper.step());
+        loop {
+            tokio::select! {
+                biased;
+                swept = &mut round => return swept.expect("due claims should be readable"),
+                step = self.engine.step() => assert!(matches!(step, Ok(Step::Idle | Step::Committed(_))), "{step:?}"),
+            }
+        }
+    }
+
     /// A stock row at the default location.
     pub async fn stock(&self, sku: &str) -> StockRow {
         let row = self.store.stock(&StockKey::new(sku, "default")).await.expect("the store should answer");
@@ -186,6 +207,11 @@ impl Shop {
         self.store.claim(&key).await.expect("the store should answer").map(|view| view.claim)
     }
 
+    /// The state of an order, if it is known.
+    pub async fn claim_state(&self, order: &str) -> Option<String> {
+        self.claim(ClaimKind::Order, order).await.map(|claim| claim.state.as_str().to_owned())
+    }
+
     /// An order that is known.
     pub async fn order(&self, reference: &str) -> Claim {
         self.claim(ClaimKind::Order, reference).await.unwrap_or_else(|| panic!("order {reference} should be known"))
@@ -200,6 +226,12 @@ impl Shop {
     pub async fn announcements(&self) -> Vec<Announcement> {
         let batches = self.store.unpublished(0, 1_000_000).await.expect("the outbox should be readable");
         batches.into_iter().flat_map(|batch| batch.announcements).collect()
+    }
+
+    /// Everything buried so far, in order, read from the outbox.
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        let batches = self.store.unpublished(0, 1_000_000).await.expect("the outbox should be readable");
+        batches.into_iter().flat_map(|batch| batch.dead_letters).collect()
     }
 
     /// The answers to one order, cart or stock event so far, in order.

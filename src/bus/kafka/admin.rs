@@ -17,6 +17,9 @@ use super::topics;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long brokers may take to learn of topics that the controller has made: a busy one takes its time for hundreds of
+/// partitions.
+const MADE_WITHIN: Duration = Duration::from_secs(60);
 /// Stands for the broker's default.
 const DEFAULT_REPLICATION: i32 = -1;
 
@@ -87,7 +90,7 @@ impl KafkaAdmin {
         let wait = move || {
             let doing = "waiting for new topics";
             let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
-            topics::partitions(&reader, &connection, &names, REQUEST_TIMEOUT).map(drop)
+            topics::partitions(&reader, &connection, &names, REQUEST_TIMEOUT, MADE_WITHIN).map(drop)
         };
         tokio::task::spawn_blocking(wait).await.map_err(|_| KafkaFailure::ThreadEnded)?
     }

@@ -75,7 +75,8 @@ fn open(
     let connection = &settings.connection;
     let doing = || format!("joining consumer group {}", settings.group);
     let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing()))?;
-    let partitions = topics::partitions(&reader, connection, &settings.topics, settings.start_timeout)?;
+    let partitions =
+        topics::partitions(&reader, connection, &settings.topics, settings.start_timeout, topics::UNKNOWN_FOR)?;
     drop(reader);
 
     let config = connection.group_consumer(&settings.group, partitions.len(), settings.statistics_interval);

@@ -98,7 +98,7 @@ impl KafkaPublisher {
 fn open(connection: &KafkaConnection, topics: &[String]) -> Result<CountingProducer, KafkaFailure> {
     let doing = "making a producer";
     let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
-    topics::partitions(&reader, connection, topics, START_TIMEOUT)?;
+    topics::partitions(&reader, connection, topics, START_TIMEOUT, topics::UNKNOWN_FOR)?;
     CountingProducer::new(&connection.producer(5)).map_err(KafkaFailure::client(doing))
 }
 

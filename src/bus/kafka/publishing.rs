@@ -145,7 +145,7 @@ fn check_topics(reader: &Reader, settings: &KafkaSinkSettings, deadline: Instant
     if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
         wanted.push(progress_topic.clone());
     }
-    match topics::partitions(reader, &settings.connection, &wanted, until(deadline)) {
+    match topics::partitions(reader, &settings.connection, &wanted, until(deadline), topics::UNKNOWN_FOR) {
         Ok(_) => Ok(()),
         Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),
         Err(KafkaFailure::Client { doing, cause }) => Err(judge(&doing, &cause)),

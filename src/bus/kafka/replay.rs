@@ -114,7 +114,7 @@ pub fn plan_replay(
 ) -> Result<ReplayPlan, ReplayError> {
     let observer = observer(connection, group)?;
     refuse_active_group(&observer, group)?;
-    let partitions = topics::partitions(&observer, connection, topics, REQUEST_TIMEOUT)?;
+    let partitions = topics::partitions(&observer, connection, topics, REQUEST_TIMEOUT, topics::UNKNOWN_FOR)?;
     let named = named_offsets(target, &partitions)?;
     let partitions: Vec<Partition> = match &named {
         Some(named) => partitions.into_iter().filter(|partition| named.contains_key(partition)).collect(),

@@ -126,7 +126,7 @@ impl Reading {
         let KafkaTailSettings { connection, topics, from, until_end, order, number } = settings;
         let doing = "reading what is published";
         let reader = reader::new(&connection.assigned_reader(FETCH_WAIT)).map_err(KafkaFailure::client(doing))?;
-        let partitions = topics::partitions(&reader, &connection, &topics, REQUEST_TIMEOUT)?;
+        let partitions = topics::partitions(&reader, &connection, &topics, REQUEST_TIMEOUT, topics::UNKNOWN_FOR)?;
         let at_time = match from {
             TailStart::Time(time) => offsets_at(&reader, &partitions, time)?,
             TailStart::Start | TailStart::End => Default::default(),

@@ -15,18 +15,20 @@ use super::reader::{self, Reader};
 
 /// How long a topic may be unknown before it counts as missing: a broker learns a moment later than the controller
 /// what was made.
-const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// Between two looks.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// The partitions of topics. Blocks until the broker answers; fails when a topic is missing, and names all that are.
+/// The partitions of topics. Blocks until the broker answers; fails when a topic is missing for longer than
+/// `unknown_for`, and names all that are.
 pub(super) fn partitions(
     reader: &Reader,
     connection: &KafkaConnection,
     topics: &[String],
     timeout: Duration,
+    unknown_for: Duration,
 ) -> Result<Vec<Partition>, KafkaFailure> {
-    let give_up = Instant::now() + UNKNOWN_FOR;
+    let give_up = Instant::now() + unknown_for;
     loop {
         let mut partitions = Vec::new();
         let mut missing = Vec::new();

@@ -1,6 +1,6 @@
 //! `order-cancelled`, whole or in part, before or after its order; and the end of a reservation's time.
 
-use super::fulfilled::{effective_state, everything_shipped, remember, told};
+use super::fulfilled::{everything_shipped, remember, told};
 use super::table::{Step, Trigger, step};
 use super::{Conclusion, IGNORED, answer, conflict, give_back};
 use crate::domain::announce::{AnswerLine, AnswerOutcome};
@@ -15,27 +15,23 @@ use crate::domain::words::{Line, StockKey};
 pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancelled) -> Result<Conclusion, Broken> {
     let key = ClaimKey { kind: ClaimKind::Order, reference: event.order.clone() };
     let known = work.take_claim(&key);
-    let state = known.as_ref().map(effective_state);
-    let tombstone = known.as_ref().is_some_and(|claim| claim.state == ClaimState::Cancelled);
+    let state = known.as_ref().map(|claim| claim.state);
     let mut claim = known.unwrap_or_else(|| Claim::new(key, ClaimState::Awaited));
     let stale = event.version.zip(claim.version).is_some_and(|(version, last)| version < last);
     let trigger = if event.lines.is_none() { Trigger::CancelledWhole } else { Trigger::CancelledPart };
-    let step = if stale { Step::Nothing } else { step(state, trigger) };
+    let parts = event.lines.as_deref().unwrap_or_default();
+    let repeated = trigger == Trigger::CancelledPart && is_repeated(&claim, parts);
+    let step = if stale || repeated { Step::Nothing } else { step(state, trigger) };
     let conclusion = match step {
         Step::Nothing => IGNORED,
-        Step::Tombstone if tombstone => IGNORED,
         Step::Tombstone => {
             claim.state = ClaimState::Cancelled;
             (Verdict::Applied, None)
         }
         Step::Remember => remember(work, &mut claim, Event::OrderCancelled(event.clone())),
         Step::CancelWhole => cancel_whole(work, &mut claim)?,
-        Step::CancelPart => cancel_part(work, &mut claim, event.lines.as_deref().unwrap_or_default())?,
-        Step::NothingToRelease => {
-            let lines = event.lines.as_deref().unwrap_or_default();
-            let lines = lines.iter().map(|line| told(work, &line.key, line.quantity, 0)).collect();
-            (Verdict::Applied, Some(answer(&claim, AnswerOutcome::Released, None, lines)))
-        }
+        Step::CancelPart => cancel_part(work, &mut claim, parts)?,
+        Step::NothingToRelease => call_off(work, &mut claim, parts),
         Step::Conflict => conflict(&claim, None),
         Step::RecordVersion
         | Step::Attempt
@@ -61,6 +57,11 @@ pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancell
             answer
         }),
     ))
+}
+
+/// Whether a part asks for nothing that was not called off before: quantities are cumulative.
+fn is_repeated(claim: &Claim, parts: &[Line]) -> bool {
+    parts.iter().all(|part| claim.lines.get(&part.key).is_some_and(|line| part.quantity <= line.released))
 }
 
 /// Gives back everything that is held and not shipped, and closes the order.
@@ -96,6 +97,27 @@ fn cancel_part(work: &mut Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Re
     Ok((Verdict::Applied, Some(answer(claim, outcome, None, lines))))
 }
 
+/// Tells that a refused or expired order holds nothing to give back. What time took from it is called off all the same:
+/// a late confirmation must not ask for it again.
+fn call_off(work: &Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Conclusion {
+    let had_lapsed = claim.lines.values().any(|line| line.lapsed > 0);
+    for part in parts {
+        if let Some(line) = claim.lines.get_mut(&part.key) {
+            let units = (part.quantity - line.released).clamp(0, line.lapsed);
+            line.lapsed -= units;
+            line.released += units;
+        }
+    }
+    let outcome = if had_lapsed && claim.lines.values().all(|line| line.lapsed == 0) {
+        claim.state = ClaimState::Cancelled;
+        AnswerOutcome::Cancelled
+    } else {
+        AnswerOutcome::Released
+    };
+    let lines = parts.iter().map(|part| told(work, claim, &part.key, part.quantity, 0)).collect();
+    (Verdict::Applied, Some(answer(claim, outcome, None, lines)))
+}
+
 fn release(
     work: &mut Work<'_, '_>,
     claim: &mut Claim,
@@ -107,7 +129,7 @@ fn release(
     if let Some(line) = claim.lines.get_mut(key) {
         line.released += released;
     }
-    Ok(told(work, key, requested, released))
+    Ok(told(work, claim, key, requested, released))
 }
 
 /// Gives back what a reservation holds, because its time ran out. The caller has looked at the deadline.
@@ -115,13 +137,13 @@ pub(in crate::domain) fn expired(work: &mut Work<'_, '_>, claim: &mut Claim) -> 
     if step(Some(claim.state), Trigger::Expiry) != Step::Expire {
         return Ok(IGNORED);
     }
-    let mut lines = Vec::new();
     for (key, line) in claim.lines.iter_mut().filter(|(_, line)| line.reserved > 0) {
         work.add(key, Counters { order_reserved: -line.reserved, ..Counters::default() })?;
-        lines.push(told(work, key, line.requested, line.reserved));
         line.lapsed = line.reserved;
         line.reserved = 0;
     }
+    let lapsed = claim.lines.iter().filter(|(_, line)| line.lapsed > 0);
+    let lines = lapsed.map(|(key, line)| told(work, claim, key, line.requested, line.lapsed)).collect();
     claim.state = ClaimState::Expired;
     claim.expires_at = None;
     Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Expired, None, lines))))

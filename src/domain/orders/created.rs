@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fulfilled::everything_shipped;
 use super::table::{Comparison, Step, Trigger, step};
 use super::{
     Conclusion, IGNORED, answer, available_with, conflict, first_reason, give_back, missing, short_lines, take,
@@ -28,19 +29,22 @@ pub(in crate::domain) fn created(work: &mut Work<'_, '_>, event: &OrderCreated) 
         return Ok(IGNORED);
     }
     let comparison = compare(&claim, version, &event.lines);
-    let step = step(state, Trigger::Created(comparison));
-    let conclusion = match step {
+    let higher = claim.version.is_some_and(|last| version > last);
+    let conclusion = match step(state, Trigger::Created(comparison)) {
         Step::Nothing => {
             work.restore_claim(claim);
             return Ok(IGNORED);
         }
-        Step::RecordVersion => IGNORED,
+        Step::RecordVersion => {
+            claim.lines.values_mut().for_each(|line| line.refused = 0);
+            IGNORED
+        }
         Step::Attempt => attempt(work, &mut claim, event)?,
         Step::Change => change(work, &mut claim, event)?,
         Step::RefuseAsCancelled => refuse_as_cancelled(work, &mut claim, event)?,
-        Step::Closed => conflict(&claim, Some(Reason::Closed)),
-        Step::Conflict
-        | Step::Remember
+        Step::Closed => contradicted(&mut claim, event, higher, Some(Reason::Closed)),
+        Step::Conflict => contradicted(&mut claim, event, higher, None),
+        Step::Remember
         | Step::Tombstone
         | Step::Confirm
         | Step::RecordConfirmation
@@ -57,17 +61,36 @@ pub(in crate::domain) fn created(work: &mut Work<'_, '_>, event: &OrderCreated) 
     Ok((verdict, answer.map(|answer| Answer { request_version: event.version, ..answer })))
 }
 
+/// A repetition is told by what the claim's version asked for, also when that was refused; a higher version is compared
+/// with what the order stands for.
 fn compare(claim: &Claim, version: i64, lines: &[Line]) -> Comparison {
     let Some(last) = claim.version else { return Comparison::First };
-    let asked = claim.lines.iter().filter(|(_, line)| line.requested > 0).count();
-    let same = asked == lines.len()
-        && lines.iter().all(|line| claim.lines.get(&line.key).is_some_and(|known| known.requested == line.quantity));
-    match (same, version > last) {
+    let higher = version > last;
+    let was_refused = !higher && claim.lines.values().any(|line| line.refused > 0);
+    let asked = |line: &ClaimLine| if was_refused { line.refused } else { line.requested };
+    let same = claim.lines.values().filter(|line| asked(line) > 0).count() == lines.len()
+        && lines.iter().all(|line| claim.lines.get(&line.key).is_some_and(|known| asked(known) == line.quantity));
+    match (same, higher) {
         (true, false) => Comparison::SameLines,
         (true, true) => Comparison::SameLinesHigher,
         (false, false) => Comparison::OtherLines,
         (false, true) => Comparison::OtherLinesHigher,
     }
+}
+
+/// Keeps what a higher version asked for in vain, so that its repetition is not answered again.
+fn note_refused(claim: &mut Claim, lines: &[Line]) {
+    claim.lines.values_mut().for_each(|line| line.refused = 0);
+    for line in lines {
+        claim.lines.entry(line.key.clone()).or_default().refused = line.quantity;
+    }
+}
+
+fn contradicted(claim: &mut Claim, event: &OrderCreated, higher: bool, reason: Option<Reason>) -> Conclusion {
+    if higher {
+        note_refused(claim, &event.lines);
+    }
+    conflict(claim, reason)
 }
 
 /// The units that the order's own cart holds, by row.
@@ -120,6 +143,7 @@ fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> 
     // Nothing is held before an attempt, so that the lines start anew; rows of an earlier version stay, at zero.
     claim.lines.values_mut().for_each(|line| *line = ClaimLine::default());
     claim.lines = requested_lines(claim, &event.lines);
+    claim.confirmed = false;
     let lines = grantable(work, event, &cart);
     let short = lines.iter().any(|line| line.reason.is_some());
     let refused = match event.policy {
@@ -167,8 +191,11 @@ fn grantable(work: &Work<'_, '_>, event: &OrderCreated, cart: &OwnCart) -> Vec<A
 
 /// The claim's lines with what is asked for now; what was called off of a line stays called off.
 fn requested_lines(claim: &Claim, lines: &[Line]) -> BTreeMap<StockKey, ClaimLine> {
-    let mut asked: BTreeMap<StockKey, ClaimLine> =
-        claim.lines.iter().map(|(key, line)| (key.clone(), ClaimLine { requested: 0, lapsed: 0, ..*line })).collect();
+    let mut asked: BTreeMap<StockKey, ClaimLine> = claim
+        .lines
+        .iter()
+        .map(|(key, line)| (key.clone(), ClaimLine { requested: 0, lapsed: 0, refused: 0, ..*line }))
+        .collect();
     for line in lines {
         asked.entry(line.key.clone()).or_default().requested = line.quantity;
     }
@@ -194,7 +221,9 @@ fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> R
             let held = claim.lines.get(&line.key).map_or(0, ClaimLine::held);
             AnswerLine { requested: line.requested + held, available: line.available + held, ..line }
         };
-        return Ok(refusal(claim, short.into_iter().map(whole).collect()));
+        let short = short.into_iter().map(whole).collect();
+        note_refused(claim, &event.lines);
+        return Ok(refusal(claim, short));
     }
     cart.convert(work)?;
     let deduct = deducts_now(work, claim);
@@ -212,6 +241,10 @@ fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> R
     if let (Some(deadline), Some(seconds)) = (claim.expires_at, event.ttl_seconds) {
         claim.expires_at = Some(deadline.min(work.now().plus_seconds(seconds)));
     }
+    if everything_shipped(claim) {
+        claim.state = ClaimState::Shipped;
+        claim.expires_at = None;
+    }
     let lines = event.lines.iter().map(|line| held_line(work, claim, line)).collect();
     Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Granted, None, lines))))
 }
@@ -226,7 +259,7 @@ fn held_line(work: &Work<'_, '_>, claim: &Claim, line: &Line) -> AnswerLine {
 fn deducts_now(work: &Work<'_, '_>, claim: &Claim) -> bool {
     match work.rules().deduct_on {
         DeductOn::Created => true,
-        DeductOn::Confirmed => claim.state == ClaimState::Deducted,
+        DeductOn::Confirmed => claim.confirmed,
         DeductOn::Shipped => false,
     }
 }

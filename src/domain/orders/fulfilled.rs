@@ -16,16 +16,16 @@ use crate::domain::words::{Reference, StockKey};
 pub(in crate::domain) fn confirmed(work: &mut Work<'_, '_>, order: &Reference) -> Result<Conclusion, Broken> {
     let key = ClaimKey { kind: ClaimKind::Order, reference: order.clone() };
     let known = work.take_claim(&key);
-    let state = known.as_ref().map(effective_state);
+    let state = known.as_ref().map(|claim| claim.state);
     let mut claim = known.unwrap_or_else(|| Claim::new(key, ClaimState::Awaited));
     let conclusion = match step(state, Trigger::Confirmed) {
         Step::Remember => remember(work, &mut claim, Event::OrderConfirmed { order: order.clone() }),
-        Step::Confirm => {
+        Step::RecordConfirmation if claim.confirmed => IGNORED,
+        Step::Confirm | Step::RecordConfirmation => {
             let deduct = work.rules().deduct_on == DeductOn::Confirmed;
             confirm(work, &mut claim, deduct)?
         }
-        Step::RecordConfirmation if claim.confirmed => IGNORED,
-        Step::RecordConfirmation => confirm(work, &mut claim, false)?,
+        Step::ReserveAgain if claim.is_lost() => IGNORED,
         Step::ReserveAgain => match reserve_again(work, &mut claim)? {
             Err(lost) => lost,
             Ok(()) => {
@@ -54,7 +54,7 @@ pub(in crate::domain) fn confirmed(work: &mut Work<'_, '_>, order: &Reference) -
 pub(in crate::domain) fn shipped(work: &mut Work<'_, '_>, event: &OrderShipped) -> Result<Conclusion, Broken> {
     let key = ClaimKey { kind: ClaimKind::Order, reference: event.order.clone() };
     let known = work.take_claim(&key);
-    let state = known.as_ref().map(effective_state);
+    let state = known.as_ref().map(|claim| claim.state);
     let mut claim = known.unwrap_or_else(|| Claim::new(key, ClaimState::Awaited));
     if claim.shipments.contains(&event.shipment) {
         work.restore_claim(claim);
@@ -63,6 +63,8 @@ pub(in crate::domain) fn shipped(work: &mut Work<'_, '_>, event: &OrderShipped) 
     let conclusion = match step(state, Trigger::Shipped) {
         Step::Remember => remember(work, &mut claim, Event::OrderShipped(event.clone())),
         Step::Ship => ship(work, &mut claim, event)?,
+        Step::ReserveAgain if claim.is_lost() => lost(work, &claim),
+        Step::ReserveAgain if !names_lapsed(&claim, event) => ship(work, &mut claim, event)?,
         Step::ReserveAgain => match reserve_again(work, &mut claim)? {
             Err(lost) => lost,
             Ok(()) => ship(work, &mut claim, event)?,
@@ -85,12 +87,6 @@ pub(in crate::domain) fn shipped(work: &mut Work<'_, '_>, event: &OrderShipped) 
     conclude(work, claim, conclusion)
 }
 
-/// The state that counts for events that wait for a creation: a cancellation that overtook its order has not closed
-/// anything yet.
-pub(super) fn effective_state(claim: &Claim) -> ClaimState {
-    if claim.version.is_none() { ClaimState::Awaited } else { claim.state }
-}
-
 /// Keeps an event for the order that will come; the same fact is kept once.
 pub(super) fn remember(work: &Work<'_, '_>, claim: &mut Claim, event: Event) -> Conclusion {
     if claim.remembered.iter().any(|kept| kept.event == event) {
@@ -110,6 +106,8 @@ fn conclude(work: &mut Work<'_, '_>, claim: Claim, conclusion: Conclusion) -> Re
     Ok(conclusion)
 }
 
+/// Makes an order final. One of which a part was shipped already keeps its state; what is left of it is deducted like
+/// any other reservation.
 fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim, deduct: bool) -> Result<Conclusion, Broken> {
     claim.confirmed = true;
     claim.expires_at = None;
@@ -117,12 +115,12 @@ fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim, deduct: bool) -> Result<C
         for (key, reserved) in reserved_lines(claim) {
             deduct_reserved(work, claim, &key, reserved)?;
         }
-        claim.state = ClaimState::Deducted;
-    } else if claim.state == ClaimState::Reserved {
-        claim.state = ClaimState::Confirmed;
+    }
+    if claim.state == ClaimState::Reserved {
+        claim.state = if deduct { ClaimState::Deducted } else { ClaimState::Confirmed };
     }
     let lines = claim.lines.iter().filter(|(_, line)| line.requested > 0 || line.held() > 0);
-    let lines = lines.map(|(key, line)| told(work, key, line.requested, line.held())).collect();
+    let lines = lines.map(|(key, line)| told(work, claim, key, line.requested, line.held())).collect();
     Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Confirmed, None, lines))))
 }
 
@@ -137,6 +135,7 @@ fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<()
     let wanted = missing(claim, &targets);
     let short = short_lines(work, &wanted, |_| 0);
     if !short.is_empty() {
+        claim.confirmed = true;
         let reason = super::first_reason(&short);
         return Ok(Err((Verdict::Refused(reason), Some(answer(claim, AnswerOutcome::Lost, reason, short)))));
     }
@@ -146,6 +145,19 @@ fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<()
     claim.lines.values_mut().for_each(|line| line.lapsed = 0);
     claim.state = ClaimState::Reserved;
     Ok(Ok(()))
+}
+
+/// The answer to a shipment of an order that was told to be lost before.
+fn lost(work: &Work<'_, '_>, claim: &Claim) -> Conclusion {
+    let lapsed = claim.lines.iter().filter(|(_, line)| line.lapsed > 0);
+    let lines = lapsed.map(|(key, line)| told(work, claim, key, line.lapsed, 0)).collect();
+    (Verdict::Refused(None), Some(answer(claim, AnswerOutcome::Lost, None, lines)))
+}
+
+/// Whether a shipment of an expired order names anything that the order lost to its deadline.
+fn names_lapsed(claim: &Claim, event: &OrderShipped) -> bool {
+    let lapsed = |key| claim.lines.get(key).is_some_and(|line| line.lapsed > 0);
+    event.lines.as_ref().is_none_or(|lines| lines.iter().any(|line| lapsed(&line.key)))
 }
 
 /// Marks lines shipped, at most what the order holds of each, and deducts those that were only reserved.
@@ -167,16 +179,15 @@ fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Res
         }
         lines.push((key, quantity, units));
     }
-    let told_lines =
-        |work: &Work<'_, '_>| lines.iter().map(|(key, asked, got)| told(work, key, *asked, *got)).collect();
-    if lines.iter().all(|(_, _, units)| *units == 0) {
-        let refusal = answer(claim, AnswerOutcome::Conflict, None, told_lines(work));
-        return Ok((Verdict::Refused(None), Some(refusal)));
+    let nothing = lines.iter().all(|(_, _, units)| *units == 0);
+    let lines = lines.iter().map(|(key, asked, got)| told(work, claim, key, *asked, *got)).collect();
+    if nothing {
+        return Ok((Verdict::Refused(None), Some(answer(claim, AnswerOutcome::Conflict, None, lines))));
     }
     claim.shipments.push(event.shipment.clone());
     claim.expires_at = None;
     claim.state = if everything_shipped(claim) { ClaimState::Shipped } else { ClaimState::Deducted };
-    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Shipped, None, told_lines(work)))))
+    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Shipped, None, lines))))
 }
 
 fn unshipped_lines(claim: &Claim) -> Vec<(StockKey, i64)> {
@@ -193,7 +204,10 @@ pub(super) fn everything_shipped(claim: &Claim) -> bool {
     claim.lines.values().all(|line| line.unshipped() == 0) && claim.lines.values().any(|line| line.shipped > 0)
 }
 
-/// A line of an answer that tells what was done, not what was short.
-pub(super) fn told(work: &Work<'_, '_>, key: &StockKey, requested: i64, granted: i64) -> AnswerLine {
-    AnswerLine { key: key.clone(), requested, granted, available: work.available(key), reason: None }
+/// A line of an answer that tells what was done, not what was short. Nothing is available to a line that the order does
+/// not have: its row is not looked at, and may not even be loaded.
+pub(super) fn told(work: &Work<'_, '_>, claim: &Claim, key: &StockKey, requested: i64, granted: i64) -> AnswerLine {
+    let of_the_order = claim.lines.get(key).is_some_and(|line| *line != ClaimLine::default());
+    let available = if of_the_order { work.available(key) } else { 0 };
+    AnswerLine { key: key.clone(), requested, granted, available, reason: None }
 }

@@ -4,33 +4,33 @@
 //! | --- | --- | --- |
 //! | 1 | BEGIN | |
 //! | 2 | look up inbox keys | says which events lock anything at all |
-//! | 3 | lock claims, in key order | says which rows the claims bring in |
-//! | 4 | read their lines (only when a claim exists) | needs the locks of 3 |
-//! | 5 | lock stock, in key order, and read the clock | needs the lines; waits as late as possible |
+//! | 3 | lock claims, in key order, and read them | says which rows the claims bring in |
+//! | 4 | lock stock, in key order, and read the clock | needs the lines of the claims; waits as late as possible |
 //! | | judge, in memory | |
-//! | 6 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
-//! | 7, 8 | write claims and their lines | a claim that is there by now: start again |
-//! | 9 | write counters (settings, new rows: only with registrations) | |
-//! | 10 | append to the ledger | |
-//! | 11 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last: the counter is locked until COMMIT |
-//! | 12 | COMMIT | |
+//! | 5 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
+//! | 6, 7 | insert claims, update claims | a claim that is there by now is another worker's: start again |
+//! | 8, 9 | what carts and orders set aside, or no longer (only where that changes) | |
+//! | 10 | write counters (settings, new rows: only with registrations) | |
+//! | 11 | append to the ledger | |
+//! | 12 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last: the counter is locked until COMMIT |
+//! | 13 | COMMIT | |
 //!
 //! Inbox keys are looked up first and inserted late, because the outcome that they record is known late: a row that is
 //! inserted and then updated costs twice. The key decides all the same, in the same transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 
 use super::days::{DayStatus, Interned};
-use super::write::{ClaimRow, InboxRow, KeptAnswer, WholeRows};
+use super::write::{ClaimRow, Claims, InboxRow, WholeRows};
 use super::{PostgresStore, error, read, write};
 use crate::domain::announce::AnnouncementBody;
-use crate::domain::books::Books;
+use crate::domain::books::{Books, Effects};
 use crate::domain::claim::{Claim, ClaimKey};
-use crate::domain::event::Envelope;
+use crate::domain::event::{Envelope, Fingerprint};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{StockKey, Timestamp};
@@ -54,7 +54,9 @@ pub(super) enum Attempt {
 
 impl From<sqlx::Error> for Attempt {
     fn from(error: sqlx::Error) -> Self {
-        if error::is_conflict(&error) {
+        if error::is_raced(&error) {
+            Self::Again("the same event, claim or SKU on another worker")
+        } else if error::is_conflict(&error) {
             Self::Again("a deadlock or serialization failure")
         } else if error::lacks_partition(&error) {
             Self::DaysChanged
@@ -96,9 +98,10 @@ impl PostgresStore {
         let mut transaction = connection.begin().await?;
         let loaded = load(&mut transaction, entries, interned).await?;
         let existing: HashSet<StockKey> = loaded.books.stock.keys().cloned().collect();
+        let set_aside = set_aside(&loaded.books);
         let now = loaded.now;
         let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
-        let pending = Pending { entries, interned, now, existing };
+        let pending = Pending { entries, interned, now, existing, set_aside };
         let committed = pending.write(&mut transaction, judged).await?;
         transaction.commit().await?;
         Ok(committed)
@@ -148,7 +151,7 @@ async fn look_up(connection: &mut PgConnection, entries: &[Entry], interned: &In
     if !keys.is_empty() {
         for (position, fingerprint) in read::inbox(connection, &keys).await? {
             if let Some(index) = usize::try_from(position).ok().and_then(|position| indexes.get(position)) {
-                seen[*index] = Seen::Before(crate::domain::event::Fingerprint(fingerprint.into_bytes()));
+                seen[*index] = Seen::Before(Fingerprint(fingerprint));
             }
         }
     }
@@ -165,16 +168,15 @@ async fn lock_claims(connection: &mut PgConnection, events: &[&Envelope]) -> Res
         return Ok(HashMap::new());
     }
     let found = read::lock_claims(connection, &keys).await?;
-    let mut claims: HashMap<ClaimKey, Claim> = found.into_iter().map(|claim| (claim.key.clone(), claim)).collect();
-    if !claims.is_empty() {
-        let keys: Vec<ClaimKey> = claims.keys().cloned().collect();
-        for (key, row, line) in read::claim_lines(connection, &keys).await? {
-            if let Some(claim) = claims.get_mut(&key) {
-                claim.lines.insert(row, line);
-            }
-        }
-    }
-    Ok(claims)
+    Ok(found.into_iter().map(|claim| (claim.key.clone(), claim)).collect())
+}
+
+fn set_aside(books: &Books) -> HashMap<ClaimKey, HashMap<StockKey, i64>> {
+    let of_claim = |claim: &Claim| {
+        let lines = claim.lines.iter().filter(|(_, line)| line.reserved > 0);
+        lines.map(|(key, line)| (key.clone(), line.reserved)).collect()
+    };
+    books.claims.values().filter(|claim| claim.reserves()).map(|claim| (claim.key.clone(), of_claim(claim))).collect()
 }
 
 /// A judged batch on its way into the tables.
@@ -183,23 +185,15 @@ struct Pending<'a> {
     interned: &'a Interned,
     now: Timestamp,
     existing: HashSet<StockKey>,
+    /// What each loaded claim has set aside, where it has anything.
+    set_aside: HashMap<ClaimKey, HashMap<StockKey, i64>>,
 }
 
 impl Pending<'_> {
     async fn write(&self, connection: &mut PgConnection, judged: Judged) -> Result<Committed, Attempt> {
         let Judged { outcomes, fresh, books, effects, dead_letters } = judged;
-        // Ties the answers of claims to the outbox row, whose number is taken only at the end.
-        let transaction = (Uuid::new_v4().as_u128() >> 65) as i64;
         self.write_inbox(connection, &fresh).await?;
-        let mut answers: BTreeMap<&ClaimKey, KeptAnswer> = BTreeMap::new();
-        for (key, index) in &effects.answers {
-            let announcement = &effects.announcements[*index];
-            if let AnnouncementBody::ReservationResult(answer) = &announcement.body {
-                let content = stored::encode_answer(answer, &announcement.cause, self.now);
-                answers.insert(key, KeptAnswer { content, index: i32::try_from(*index).unwrap_or(i32::MAX) });
-            }
-        }
-        self.write_claims(connection, &books, &effects.claims, answers, transaction).await?;
+        self.write_claims(connection, &books, &effects).await?;
         self.write_stock(connection, &books, &effects).await?;
         if !effects.movements.is_empty() {
             let causes = effects.movements.iter().map(|movement| &*movement.cause);
@@ -212,8 +206,7 @@ impl Pending<'_> {
         }
         let announcements = effects.announcements;
         let content = stored::encode_batch(&announcements, &dead_letters);
-        let (number, first_seq) =
-            write::outbox(connection, announcements.len(), transaction, &content, self.now).await?;
+        let (number, first_seq) = write::outbox(connection, announcements.len(), &content, self.now).await?;
         let outbox = OutboxBatch { number, first_seq, recorded_at: self.now, announcements, dead_letters };
         Ok(Committed { outcomes, outbox: Some(outbox) })
     }
@@ -227,7 +220,7 @@ impl Pending<'_> {
                 day,
                 source: self.interned.source(&envelope.cause.source)?,
                 key: Uuid::from_bytes(envelope.key.0),
-                fingerprint: Uuid::from_bytes(envelope.fingerprint.0),
+                fingerprint: envelope.fingerprint.0,
                 outcome: match verdict {
                     Verdict::Applied => 1,
                     Verdict::Refused(_) => 2,
@@ -239,9 +232,7 @@ impl Pending<'_> {
             return Ok(());
         }
         rows.sort_unstable_by_key(|row| (row.day, row.key, row.source));
-        if write::inbox(connection, &rows).await? < rows.len() as u64 {
-            return Err(Attempt::Again("the same event on another worker"));
-        }
+        write::inbox(connection, &rows).await?;
         Ok(())
     }
 
@@ -249,35 +240,56 @@ impl Pending<'_> {
         &self,
         connection: &mut PgConnection,
         books: &Books,
-        changed: &BTreeSet<ClaimKey>,
-        mut answers: BTreeMap<&ClaimKey, KeptAnswer>,
-        transaction: i64,
+        effects: &Effects,
     ) -> Result<(), Attempt> {
-        let mut rows = Vec::with_capacity(changed.len());
-        let mut lines = Vec::new();
-        for key in changed {
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        let mut set_aside: Vec<write::SetAside<'_>> = Vec::new();
+        let mut given_back = Vec::new();
+        for key in &effects.claims {
             let Some(claim) = books.claims.get(key) else { continue };
             let remembered = (!claim.remembered.is_empty()).then(|| stored::encode_remembered(&claim.remembered));
-            rows.push(ClaimRow { claim, remembered, answer: answers.remove(key) });
-            lines.extend(claim.lines.iter().map(|(row, line)| (key, row, line)));
+            let rows = if claim.revision == 0 { &mut new } else { &mut known };
+            rows.push(ClaimRow { claim, remembered, answer: self.kept_answer(effects, key) });
+            let before = self.set_aside.get(key);
+            for (row, line) in &claim.lines {
+                match (line.reserved, before.and_then(|before| before.get(row)).copied().unwrap_or(0)) {
+                    (now, before) if now == before => {}
+                    (0, _) => given_back.push((key.clone(), row.clone())),
+                    (now, _) => set_aside.push((key, row, now)),
+                }
+            }
         }
-        if rows.is_empty() {
-            return Ok(());
+        if !new.is_empty() {
+            write::claims(connection, Claims::Insert, &new).await?;
         }
-        if write::claims(connection, &rows, transaction, self.now).await? < rows.len() as u64 {
-            return Err(Attempt::Again("the same claim on another worker"));
+        if !known.is_empty() {
+            write::claims(connection, Claims::Update, &known).await?;
         }
-        if !lines.is_empty() {
-            write::claim_lines(connection, &lines).await?;
+        if !given_back.is_empty() {
+            write::nothing_aside(connection, &given_back).await?;
+        }
+        if !set_aside.is_empty() {
+            write::set_aside(connection, &set_aside).await?;
         }
         Ok(())
+    }
+
+    /// The answer that a claim keeps from now on, where it was given one.
+    fn kept_answer(&self, effects: &Effects, key: &ClaimKey) -> Option<Vec<u8>> {
+        let announcement = effects.announcements.get(*effects.answers.get(key)?)?;
+        match &announcement.body {
+            AnnouncementBody::ReservationResult(answer) => {
+                Some(stored::encode_answer(answer, &announcement.cause, self.now))
+            }
+            AnnouncementBody::StockChanged { .. } | AnnouncementBody::LowStock { .. } => None,
+        }
     }
 
     async fn write_stock(
         &self,
         connection: &mut PgConnection,
         books: &Books,
-        effects: &crate::domain::books::Effects,
+        effects: &Effects,
     ) -> Result<(), Attempt> {
         let rows = |keys: &mut dyn Iterator<Item = &StockKey>| -> Vec<&StockRow> {
             keys.filter_map(|key| books.stock.get(key)).collect()
@@ -292,8 +304,8 @@ impl Pending<'_> {
             write::stock_rows(connection, WholeRows::Update, &settings).await?;
         }
         let new = rows(&mut effects.created.iter());
-        if !new.is_empty() && write::stock_rows(connection, WholeRows::Insert, &new).await? < new.len() as u64 {
-            return Err(Attempt::Again("the same SKU registered on another worker"));
+        if !new.is_empty() {
+            write::stock_rows(connection, WholeRows::Insert, &new).await?;
         }
         Ok(())
     }

@@ -15,6 +15,17 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| CONFLICTS.contains(&code.as_str()))
 }
 
+/// The keys of which another worker may have made the same row meanwhile.
+const RACED: [&str; 2] = ["claim_key", "stock_key"];
+
+/// Whether another worker made the same row meanwhile. A partition's key is named after the partition: a violation of
+/// the inbox's key is known by its table.
+pub(super) fn is_raced(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    let of_inbox = error.table().is_some_and(|table| table.starts_with("inbox_"));
+    error.is_unique_violation() && (of_inbox || error.constraint().is_some_and(|name| RACED.contains(&name)))
+}
+
 /// Whether a row found no partition: its day or month was dropped or not made yet.
 pub(super) fn lacks_partition(error: &sqlx::Error) -> bool {
     // The server gives this case the code of a check violation without a constraint's name.

@@ -6,11 +6,11 @@ use sqlx::types::time::OffsetDateTime;
 
 use super::read::{self, stock_columns};
 use super::{PostgresStore, error, instant};
-use crate::domain::announce::MovementKind;
-use crate::domain::claim::{Claim, ClaimKey, ClaimLine};
+use crate::domain::announce::{AnnouncementBody, Answer, MovementKind};
+use crate::domain::claim::ClaimKey;
 use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::{Counters, StockRow};
-use crate::domain::words::StockKey;
+use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{ClaimView, MovementView, Queries, QueryError, StockFilter, StoreError};
 use crate::wire::encode::answer_json;
 use crate::wire::stored;
@@ -61,7 +61,7 @@ impl Queries for PostgresStore {
         let rows = sqlx::query(
             "select m.version, m.kind::text, m.on_hand_change, m.cart_held_change, m.order_reserved_change,
                     m.safety_stock_change, m.on_hand, m.cart_held, m.order_reserved, m.safety_stock,
-                    m.cause_type::text, m.cause_id, s.name, m.reference, m.reason, m.operator, m.trace_parent,
+                    m.cause_type::text, coalesce(m.cause_id, m.cause_key::text), s.name, m.reference, m.reason, m.operator, m.trace_parent,
                     m.recorded_at
              from movement m join source s on s.id = m.cause_source
              where m.sku = $1 and m.location = $2 and ($3::bigint is null or m.version < $3)
@@ -78,35 +78,25 @@ impl Queries for PostgresStore {
     }
 
     async fn claim(&self, key: &ClaimKey) -> Result<Option<ClaimView>, QueryError> {
-        let rows = sqlx::query(
+        let row = sqlx::query(
             "select c.kind::text, c.reference, c.state::text, c.confirmed, c.revision, c.version, c.updated_time,
-                    c.first_held_at, c.expires_at, c.shipments, c.remembered, c.answer,
-                    o.first_seq + c.answer_index, l.sku, l.location, l.requested, l.reserved, l.deducted, l.released,
-                    l.shipped, l.returned, coalesce(l.lapsed, 0)
-             from claim c
-             left join claim_line l on l.reference = c.reference and l.kind = c.kind
-             left join outbox o on o.transaction = c.answer_transaction
-             where c.kind = $1::text::claim_kind and c.reference = $2
-             order by l.sku collate \"C\", l.location collate \"C\"",
+                    c.first_held_at, c.expires_at, c.shipments, c.remembered, c.lines::text, c.answer
+             from claim c where c.kind = $1::text::claim_kind and c.reference = $2",
         )
         .bind(key.kind.as_str())
         .bind(key.reference.as_str())
-        .fetch_all(&self.pool)
+        .fetch_optional(&self.pool)
         .await
         .map_err(unanswered)?;
-        let Some(first) = rows.first() else { return Ok(None) };
-        let mut claim = read::claim(first)?;
-        for row in &rows {
-            add_line(&mut claim, row).map_err(unanswered)?;
-        }
-        let kept: Option<&[u8]> = first.try_get(11).map_err(unanswered)?;
-        // While the outbox keeps the transaction of the answer, its seq is known.
-        let seq: Option<i64> = first.try_get(12).map_err(unanswered)?;
+        let Some(row) = row else { return Ok(None) };
+        let claim = read::claim(&row)?;
+        let kept: Option<&[u8]> = row.try_get(12).map_err(unanswered)?;
         let answer = match kept {
             None => None,
             Some(bytes) => {
                 let (answer, cause, recorded_at) = stored::decode_answer(bytes)
                     .map_err(|error| QueryError::Broken(format!("the answer of {key:?} cannot be read: {error}")))?;
+                let seq = self.seq_of(&answer, &cause, recorded_at).await?;
                 Some(answer_json(&answer, &cause, recorded_at, seq))
             }
         };
@@ -119,24 +109,34 @@ impl Queries for PostgresStore {
     }
 }
 
-fn add_line(claim: &mut Claim, row: &PgRow) -> Result<(), sqlx::Error> {
-    let Some(sku) = row.try_get::<Option<&str>, _>(13)? else { return Ok(()) };
-    let units = |column: usize| row.try_get::<i32, _>(column).map(i64::from);
-    let line = ClaimLine {
-        requested: units(15)?,
-        reserved: units(16)?,
-        deducted: units(17)?,
-        released: units(18)?,
-        shipped: units(19)?,
-        returned: units(20)?,
-        lapsed: units(21)?,
-    };
-    claim.lines.insert(StockKey::new(sku, row.try_get::<&str, _>(14)?), line);
-    Ok(())
+impl PostgresStore {
+    /// The number under which an answer was published, as long as the outbox keeps its transaction. A claim does not
+    /// keep it: the number is taken after the claim is written, and writing the claim again would cost every order
+    /// what only this question needs.
+    async fn seq_of(&self, answer: &Answer, cause: &Cause, recorded_at: Timestamp) -> Result<Option<i64>, QueryError> {
+        let rows: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("select first_seq, content from outbox where recorded_at = $1 order by number")
+                .bind(instant::write(recorded_at))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(unanswered)?;
+        for (first_seq, content) in rows {
+            let (announcements, _) = stored::decode_batch(&content)
+                .map_err(|error| QueryError::Broken(format!("an outbox row cannot be read: {error}")))?;
+            let position = announcements.iter().position(|announcement| {
+                *announcement.cause == *cause
+                    && matches!(&announcement.body, AnnouncementBody::ReservationResult(known) if known == answer)
+            });
+            if let Some(position) = position {
+                return Ok(Some(first_seq + position as i64));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn movement(row: &PgRow) -> Result<Result<MovementView, QueryError>, sqlx::Error> {
-    let change = |column: usize| row.try_get::<Option<i64>, _>(column).map(Option::unwrap_or_default);
+    let units = |column: usize| row.try_get::<Option<i64>, _>(column).map(Option::unwrap_or_default);
     let text = |column: usize| row.try_get::<Option<&str>, _>(column).map(|text| text.map(Into::into));
     let kind: &str = row.try_get(1)?;
     let event_type: &str = row.try_get(10)?;
@@ -154,16 +154,16 @@ fn movement(row: &PgRow) -> Result<Result<MovementView, QueryError>, sqlx::Error
         version: row.try_get(0)?,
         kind,
         change: Counters {
-            on_hand: change(2)?,
-            cart_held: change(3)?,
-            order_reserved: change(4)?,
-            safety_stock: change(5)?,
+            on_hand: units(2)?,
+            cart_held: units(3)?,
+            order_reserved: units(4)?,
+            safety_stock: units(5)?,
         },
         after: Counters {
-            on_hand: row.try_get(6)?,
-            cart_held: row.try_get(7)?,
-            order_reserved: row.try_get(8)?,
-            safety_stock: row.try_get(9)?,
+            on_hand: units(6)?,
+            cart_held: units(7)?,
+            order_reserved: units(8)?,
+            safety_stock: units(9)?,
         },
         cause: Cause {
             event_type,

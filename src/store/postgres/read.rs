@@ -4,8 +4,8 @@ use sqlx::types::Uuid;
 use sqlx::types::time::{Date, OffsetDateTime};
 use sqlx::{PgConnection, PgPool, Row};
 
-use super::instant;
-use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
+use super::{instant, lines};
+use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
 use crate::domain::stock::{Counters, Level, Status, StockRow};
 use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::StoreError;
@@ -60,7 +60,7 @@ pub(super) struct InboxKey {
 /// Which identities are there, as (index into `keys`, fingerprint). Locks nothing: the insert at the end decides.
 ///
 /// Planned anew each time, so that only the partitions of `days` are opened, not every day that there is.
-pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
     let mut days: Vec<Date> = keys.iter().map(|key| key.day).collect();
     days.sort_unstable();
     days.dedup();
@@ -79,12 +79,12 @@ pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> R
     .await
 }
 
-/// Locks the claims that exist, in key order, and reads them without their lines.
+/// Locks the claims that exist, in key order, and reads them.
 pub(super) async fn lock_claims(connection: &mut PgConnection, keys: &[ClaimKey]) -> Result<Vec<Claim>, StoreError> {
     let (kinds, references) = claim_arrays(keys);
     let rows = sqlx::query(
         "select c.kind::text, c.reference, c.state::text, c.confirmed, c.revision, c.version, c.updated_time,
-                c.first_held_at, c.expires_at, c.shipments, c.remembered
+                c.first_held_at, c.expires_at, c.shipments, c.remembered, c.lines::text
          from unnest($1::text[]::claim_kind[], $2::text[]) as k (kind, reference)
          join claim c on c.kind = k.kind and c.reference = k.reference
          order by c.kind, c.reference collate \"C\"
@@ -110,6 +110,7 @@ pub(super) fn claim(row: &sqlx::postgres::PgRow) -> Result<Claim, StoreError> {
     };
     let shipments: Option<Vec<String>> = row.try_get(9).map_err(damaged)?;
     let remembered: Option<&[u8]> = row.try_get(10).map_err(damaged)?;
+    let lines: &str = row.try_get(11).map_err(damaged)?;
     let mut claim = Claim::new(key, word(row.try_get(2).map_err(damaged)?, ClaimState::parse)?);
     claim.confirmed = row.try_get(3).map_err(damaged)?;
     claim.revision = i64::from(row.try_get::<i32, _>(4).map_err(damaged)?);
@@ -118,51 +119,13 @@ pub(super) fn claim(row: &sqlx::postgres::PgRow) -> Result<Claim, StoreError> {
     claim.first_held_at = instant(7)?;
     claim.expires_at = instant(8)?;
     claim.shipments = shipments.unwrap_or_default().into_iter().map(Reference::new).collect();
+    claim.lines = lines::read(lines)
+        .map_err(|error| StoreError::Fatal(format!("the lines of {:?} are damaged: {error}", claim.key)))?;
     if let Some(bytes) = remembered {
         claim.remembered = stored::decode_remembered(bytes)
             .map_err(|error| StoreError::Fatal(format!("the remembered events of a claim are damaged: {error}")))?;
     }
     Ok(claim)
-}
-
-/// Reads the lines of claims. Locks nothing: the claim is their lock.
-pub(super) async fn claim_lines(
-    connection: &mut PgConnection,
-    keys: &[ClaimKey],
-) -> Result<Vec<(ClaimKey, StockKey, ClaimLine)>, StoreError> {
-    let (kinds, references) = claim_arrays(keys);
-    let rows = sqlx::query(
-        "select l.kind::text, l.reference, l.sku, l.location, l.requested, l.reserved, l.deducted, l.released,
-                l.shipped, l.returned, coalesce(l.lapsed, 0)
-         from unnest($1::text[]::claim_kind[], $2::text[]) as k (kind, reference)
-         join claim_line l on l.reference = k.reference and l.kind = k.kind",
-    )
-    .bind(kinds)
-    .bind(references)
-    .fetch_all(connection)
-    .await
-    .map_err(super::error::classify)?;
-    let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a claim line cannot be read: {error}"));
-    let read = |row: &sqlx::postgres::PgRow| {
-        let units = |column: usize| row.try_get::<i32, _>(column).map(i64::from).map_err(damaged);
-        let key = ClaimKey {
-            kind: claim_kind(row.try_get(0).map_err(damaged)?)?,
-            reference: row.try_get::<&str, _>(1).map_err(damaged)?.into(),
-        };
-        let sku: &str = row.try_get(2).map_err(damaged)?;
-        let location: &str = row.try_get(3).map_err(damaged)?;
-        let line = ClaimLine {
-            requested: units(4)?,
-            reserved: units(5)?,
-            deducted: units(6)?,
-            released: units(7)?,
-            shipped: units(8)?,
-            returned: units(9)?,
-            lapsed: units(10)?,
-        };
-        Ok((key, StockKey::new(sku, location), line))
-    };
-    rows.iter().map(read).collect()
 }
 
 /// Locks stock rows that exist, in key order, and reads them; with the database's clock after the last lock. The rows

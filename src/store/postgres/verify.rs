@@ -42,7 +42,7 @@ struct Check {
     differing: &'static str,
 }
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     Check {
         name: "counters equal the sum of their movements",
         places: "select count(*) from stock",
@@ -88,9 +88,25 @@ const CHECKS: [Check; 5] = [
             full join (
                 select sku, location, sum(reserved) filter (where kind = 'cart') as carts,
                        sum(reserved) filter (where kind = 'order') as orders
-                from claim_line where reserved > 0 group by sku, location
+                from claim_line group by sku, location
             ) l on l.sku = s.sku and l.location = s.location
             where (s.cart_held, s.order_reserved) is distinct from (coalesce(l.carts, 0), coalesce(l.orders, 0))",
+    },
+    Check {
+        name: "what claim lines set aside is what their claims say",
+        places: "select count(*) from claim",
+        differing: "
+            select format('%s %s, %s@%s', coalesce(c.kind, l.kind), coalesce(c.reference, l.reference),
+                          coalesce(c.sku, l.sku), coalesce(c.location, l.location)),
+                   format('%s', coalesce(c.reserved, 0)), format('%s', coalesce(l.reserved, 0))
+            from (
+                select claim.kind, claim.reference, line ->> 'sku' as sku, coalesce(line ->> 'location', 'default') as location,
+                       (line ->> 'reserved')::bigint as reserved
+                from claim, json_array_elements(lines) as line
+                where line ->> 'reserved' is not null
+            ) c
+            full join claim_line l using (kind, reference, sku, location)
+            where c.reserved is distinct from l.reserved",
     },
     Check {
         name: "what is reserved is on hand",

@@ -10,28 +10,29 @@ use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use sqlx::types::time::{Date, OffsetDateTime};
 
-use super::instant;
+use super::{instant, lines};
 use crate::domain::announce::Movement;
-use crate::domain::claim::{Claim, ClaimKey, ClaimLine};
+use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::stock::StockRow;
-use crate::domain::words::{StockKey, Timestamp};
+use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::DeadLetter;
+use crate::wire::identity::event_key;
 
 /// One identity to record.
 pub(super) struct InboxRow {
     pub day: Date,
     pub source: i32,
     pub key: Uuid,
-    pub fingerprint: Uuid,
+    pub fingerprint: i64,
     pub outcome: i16,
 }
 
-/// Records identities. Returns how many were new: fewer than given means that another worker has the same event.
-pub(super) async fn inbox(connection: &mut PgConnection, rows: &[InboxRow]) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
+/// Records identities. One that is there by now is another worker's and breaks `inbox_key`. Here and below rows are
+/// inserted plainly: `on conflict` would log every row twice.
+pub(super) async fn inbox(connection: &mut PgConnection, rows: &[InboxRow]) -> Result<(), sqlx::Error> {
+    sqlx::query(
         "insert into inbox (event_day, source, event_key, fingerprint, outcome)
-         select * from unnest($1::date[], $2::int[], $3::uuid[], $4::uuid[], $5::smallint[])
-         on conflict do nothing",
+         select * from unnest($1::date[], $2::int[], $3::uuid[], $4::bigint[], $5::smallint[])",
     )
     .bind(rows.iter().map(|row| row.day).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.source).collect::<Vec<_>>())
@@ -40,77 +41,92 @@ pub(super) async fn inbox(connection: &mut PgConnection, rows: &[InboxRow]) -> R
     .bind(rows.iter().map(|row| row.outcome).collect::<Vec<_>>())
     .execute(connection)
     .await?;
-    Ok(done.rows_affected())
-}
-
-/// The answer that a claim keeps.
-pub(super) struct KeptAnswer {
-    pub content: Vec<u8>,
-    pub index: i32,
+    Ok(())
 }
 
 /// One claim to write.
 pub(super) struct ClaimRow<'a> {
     pub claim: &'a Claim,
     pub remembered: Option<Vec<u8>>,
-    pub answer: Option<KeptAnswer>,
+    pub answer: Option<Vec<u8>>,
 }
 
-/// Inserts or updates claims. Returns how many were written: fewer than given means that another worker made one of
-/// them meanwhile; the revision tells.
+/// How claims are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claims {
+    /// They do not exist yet. One that does by now is another worker's and breaks `claim_key`.
+    Insert,
+    /// They are locked.
+    Update,
+}
+
+/// Inserts or updates claims.
 pub(super) async fn claims(
     connection: &mut PgConnection,
+    how: Claims,
     rows: &[ClaimRow<'_>],
-    transaction: i64,
-    now: Timestamp,
-) -> Result<u64, sqlx::Error> {
+) -> Result<(), sqlx::Error> {
     let instants = |read: fn(&Claim) -> Option<Timestamp>| -> Vec<Option<OffsetDateTime>> {
         rows.iter().map(|row| read(row.claim).map(instant::write)).collect()
     };
-    // An array of arrays must be rectangular in PostgreSQL: shipments travel as one JSON text each.
-    let shipments = |claim: &Claim| -> Option<String> {
-        let ids: Vec<&str> = claim.shipments.iter().map(|shipment| shipment.as_str()).collect();
-        (!ids.is_empty()).then(|| serde_json::Value::from(ids).to_string())
-    };
-    let done = sqlx::query(
-        "insert into claim as c (kind, reference, state, confirmed, revision, answer_index, answer_transaction, version,
-                                 updated_time, first_held_at, expires_at, updated_at, shipments, remembered, answer)
-         select k.kind::claim_kind, k.reference, k.state::claim_state, k.confirmed, k.revision, k.answer_index,
-                case when k.answer_index is not null then $14 end, k.version, k.updated_time, k.first_held_at,
-                k.expires_at, $15, array(select jsonb_array_elements_text(k.shipments::jsonb)
-                                         where k.shipments is not null), k.remembered, k.answer
-         from unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::int[], $6::int[], $7::bigint[],
-                     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bytea[], $13::bytea[])
-              as k (kind, reference, state, confirmed, revision, answer_index, version, updated_time, first_held_at,
-                    expires_at, shipments, remembered, answer)
-         on conflict (kind, reference) do update
-         set state = excluded.state, confirmed = excluded.confirmed, revision = excluded.revision,
-             version = excluded.version, updated_time = excluded.updated_time,
-             first_held_at = excluded.first_held_at, expires_at = excluded.expires_at,
-             updated_at = excluded.updated_at, shipments = excluded.shipments, remembered = excluded.remembered,
-             answer = coalesce(excluded.answer, c.answer),
-             answer_index = coalesce(excluded.answer_index, c.answer_index),
-             answer_transaction = coalesce(excluded.answer_transaction, c.answer_transaction)
-         where c.revision = excluded.revision - 1",
-    )
+    sqlx::query(match how {
+        Claims::Insert => INSERT_CLAIMS,
+        Claims::Update => UPDATE_CLAIMS,
+    })
     .bind(rows.iter().map(|row| row.claim.key.kind.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.key.reference.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.state.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.confirmed).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| next_revision(row.claim)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.answer.as_ref().map(|answer| answer.index)).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.version).collect::<Vec<_>>())
     .bind(instants(|claim| claim.updated_time))
     .bind(instants(|claim| claim.first_held_at))
     .bind(instants(|claim| claim.expires_at))
     .bind(rows.iter().map(|row| shipments(row.claim)).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.remembered.as_deref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.answer.as_ref().map(|answer| answer.content.as_slice())).collect::<Vec<_>>())
-    .bind(transaction)
-    .bind(instant::write(now))
+    .bind(rows.iter().map(|row| row.answer.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| lines::write(&row.claim.lines)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
-    Ok(done.rows_affected())
+    Ok(())
+}
+
+macro_rules! given_claims {
+    () => {
+        " from unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::int[], $6::bigint[], $7::timestamptz[],
+                      $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::text[])
+               as k (kind, reference, state, confirmed, revision, version, updated_time, first_held_at, expires_at,
+                     shipments, remembered, answer, lines) "
+    };
+}
+
+const INSERT_CLAIMS: &str = concat!(
+    "insert into claim (kind, reference, state, confirmed, revision, version, updated_time, first_held_at, expires_at,
+                        shipments, remembered, answer, lines)
+     select k.kind::claim_kind, k.reference, k.state::claim_state, k.confirmed, k.revision, k.version, k.updated_time,
+            k.first_held_at, k.expires_at, k.shipments::text[], k.remembered, k.answer, k.lines::json",
+    given_claims!()
+);
+
+const UPDATE_CLAIMS: &str = concat!(
+    "update claim c
+     set state = k.state::claim_state, confirmed = k.confirmed, revision = k.revision, version = k.version,
+         updated_time = k.updated_time, first_held_at = k.first_held_at, expires_at = k.expires_at,
+         shipments = k.shipments::text[], remembered = k.remembered, lines = k.lines::json,
+         answer = coalesce(k.answer, c.answer)",
+    given_claims!(),
+    "where c.kind = k.kind::claim_kind and c.reference = k.reference"
+);
+
+/// An array of arrays must be rectangular in PostgreSQL, so that the shipments of a claim travel as the text of an
+/// array: each quoted, with quotes and backslashes escaped.
+fn shipments(claim: &Claim) -> Option<String> {
+    let quoted = |shipment: &Reference| {
+        let escaped = shipment.as_str().replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{escaped}\"")
+    };
+    let quoted: Vec<String> = claim.shipments.iter().map(quoted).collect();
+    (!quoted.is_empty()).then(|| format!("{{{}}}", quoted.join(",")))
 }
 
 /// The revision that a write leaves; it starts anew after two thousand million writes of one claim.
@@ -118,41 +134,42 @@ fn next_revision(claim: &Claim) -> i32 {
     i32::try_from(claim.revision + 1).unwrap_or(1)
 }
 
-/// Inserts or updates the lines of claims that are locked or new.
-pub(super) async fn claim_lines(
-    connection: &mut PgConnection,
-    rows: &[(&ClaimKey, &StockKey, &ClaimLine)],
-) -> Result<(), sqlx::Error> {
-    // The limit of a line's quantity is what an integer column holds; the core keeps every counter of a line within it.
-    let units = |read: fn(&ClaimLine) -> i64| -> Vec<i32> {
-        rows.iter().map(|(_, _, line)| i32::try_from(read(line)).unwrap_or(i32::MAX)).collect()
-    };
-    let lapsed: Vec<Option<i32>> =
-        rows.iter().map(|(_, _, line)| i32::try_from(line.lapsed).ok().filter(|units| *units > 0)).collect();
+/// What a claim has set aside of a stock row.
+pub(super) type SetAside<'a> = (&'a ClaimKey, &'a StockKey, i64);
+
+/// Writes what claims have set aside.
+pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_>]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into claim_line as l (kind, reference, sku, location, requested, reserved, deducted, released, shipped,
-                                      returned, lapsed)
-         select k.kind::claim_kind, k.reference, k.sku, k.location, k.requested, k.reserved, k.deducted, k.released,
-                k.shipped, k.returned, k.lapsed
-         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[], $8::int[],
-                     $9::int[], $10::int[], $11::int[])
-              as k (kind, reference, sku, location, requested, reserved, deducted, released, shipped, returned, lapsed)
-         on conflict (reference, sku, location, kind) do update
-         set requested = excluded.requested, reserved = excluded.reserved, deducted = excluded.deducted,
-             released = excluded.released, shipped = excluded.shipped, returned = excluded.returned,
-             lapsed = excluded.lapsed",
+        "insert into claim_line (kind, reference, sku, location, reserved)
+         select k.kind::claim_kind, k.reference, k.sku, k.location, k.reserved
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+              as k (kind, reference, sku, location, reserved)
+         on conflict (sku, location, kind, reference) do update set reserved = excluded.reserved",
     )
     .bind(rows.iter().map(|(claim, _, _)| claim.kind.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(claim, _, _)| claim.reference.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, key, _)| key.sku.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, key, _)| key.location.as_str()).collect::<Vec<_>>())
-    .bind(units(|line| line.requested))
-    .bind(units(|line| line.reserved))
-    .bind(units(|line| line.deducted))
-    .bind(units(|line| line.released))
-    .bind(units(|line| line.shipped))
-    .bind(units(|line| line.returned))
-    .bind(lapsed)
+    .bind(rows.iter().map(|(_, _, units)| *units).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes what claims no longer have set aside.
+pub(super) async fn nothing_aside(
+    connection: &mut PgConnection,
+    rows: &[(ClaimKey, StockKey)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from claim_line l
+         using unnest($1::text[], $2::text[], $3::text[], $4::text[]) as k (kind, reference, sku, location)
+         where l.kind = k.kind::claim_kind and l.reference = k.reference and l.sku = k.sku and l.location = k.location",
+    )
+    .bind(rows.iter().map(|(claim, _)| claim.kind.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(claim, _)| claim.reference.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, key)| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, key)| key.location.as_str()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
@@ -186,18 +203,18 @@ pub(super) async fn stock_counters(connection: &mut PgConnection, rows: &[&Stock
 /// How whole stock rows are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WholeRows {
-    /// They do not exist yet.
+    /// They do not exist yet. One that does by now is another worker's and breaks `stock_key`.
     Insert,
     /// They are locked.
     Update,
 }
 
-/// Writes whole rows. Returns how many were written: fewer than given means that another worker made one of them.
+/// Writes whole rows.
 pub(super) async fn stock_rows(
     connection: &mut PgConnection,
     how: WholeRows,
     rows: &[&StockRow],
-) -> Result<u64, sqlx::Error> {
+) -> Result<(), sqlx::Error> {
     macro_rules! given {
         () => {
             " from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
@@ -215,8 +232,7 @@ pub(super) async fn stock_rows(
              select sku, location, name, warning_threshold, critical_threshold, max_stock, status::stock_status,
                     sku_version, safety_stock, level::stock_level, on_hand, cart_held, order_reserved, version,
                     updated_at",
-            given!(),
-            "on conflict (sku, location) do nothing"
+            given!()
         ),
         WholeRows::Update => concat!(
             "update stock s
@@ -232,7 +248,7 @@ pub(super) async fn stock_rows(
     let numbers = |read: fn(&StockRow) -> i64| -> Vec<i64> { rows.iter().map(|row| read(row)).collect() };
     let optional =
         |read: fn(&StockRow) -> Option<i64>| -> Vec<Option<i64>> { rows.iter().map(|row| read(row)).collect() };
-    let done = sqlx::query(statement)
+    sqlx::query(statement)
         .bind(rows.iter().map(|row| row.key.sku.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.key.location.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.name.as_deref()).collect::<Vec<_>>())
@@ -250,7 +266,7 @@ pub(super) async fn stock_rows(
         .bind(rows.iter().map(|row| instant::write(row.updated_at)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
-    Ok(done.rows_affected())
+    Ok(())
 }
 
 /// Appends to the ledger. `sources` stand in the order of the movements.
@@ -260,41 +276,44 @@ pub(super) async fn movements(
     sources: &[i32],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let numbers = |read: fn(&Movement) -> i64| -> Vec<i64> { rows.iter().map(read).collect() };
-    let changes = |read: fn(&Movement) -> i64| -> Vec<Option<i64>> {
-        rows.iter().map(|row| Some(read(row)).filter(|change| *change != 0)).collect()
+    let numbers = |read: fn(&Movement) -> i64| -> Vec<Option<i64>> {
+        rows.iter().map(|row| Some(read(row)).filter(|number| *number != 0)).collect()
     };
+    let keys: Vec<Uuid> = rows.iter().map(|row| Uuid::from_bytes(event_key(&row.cause.id).0)).collect();
+    let other_ids: Vec<Option<&str>> =
+        rows.iter().zip(&keys).map(|(row, key)| Some(&*row.cause.id).filter(|id| **id != *key.to_string())).collect();
     sqlx::query(
         "insert into movement (recorded_at, sku, location, version, on_hand, cart_held, order_reserved, safety_stock,
                                on_hand_change, cart_held_change, order_reserved_change, safety_stock_change, kind,
-                               cause_type, cause_source, cause_id, reference, reason, trace_parent)
+                               cause_type, cause_source, cause_key, cause_id, reference, reason, trace_parent)
          select $1, k.sku, k.location, k.version, k.on_hand, k.cart_held, k.order_reserved, k.safety_stock,
                 k.on_hand_change, k.cart_held_change, k.order_reserved_change, k.safety_stock_change,
-                k.kind::movement_kind, k.cause_type::event_type, k.cause_source, k.cause_id, k.reference, k.reason,
-                k.trace_parent
+                k.kind::movement_kind, k.cause_type::event_type, k.cause_source, k.cause_key, k.cause_id, k.reference,
+                k.reason, k.trace_parent
          from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
                      $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::int[],
-                     $16::text[], $17::text[], $18::text[], $19::text[])
+                     $16::uuid[], $17::text[], $18::text[], $19::text[], $20::text[])
               as k (sku, location, version, on_hand, cart_held, order_reserved, safety_stock, on_hand_change,
                     cart_held_change, order_reserved_change, safety_stock_change, kind, cause_type, cause_source,
-                    cause_id, reference, reason, trace_parent)",
+                    cause_key, cause_id, reference, reason, trace_parent)",
     )
     .bind(instant::write(now))
     .bind(rows.iter().map(|row| row.key.sku.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.key.location.as_str()).collect::<Vec<_>>())
-    .bind(numbers(|row| row.version))
+    .bind(rows.iter().map(|row| row.version).collect::<Vec<_>>())
     .bind(numbers(|row| row.after.on_hand))
     .bind(numbers(|row| row.after.cart_held))
     .bind(numbers(|row| row.after.order_reserved))
     .bind(numbers(|row| row.after.safety_stock))
-    .bind(changes(|row| row.change.on_hand))
-    .bind(changes(|row| row.change.cart_held))
-    .bind(changes(|row| row.change.order_reserved))
-    .bind(changes(|row| row.change.safety_stock))
+    .bind(numbers(|row| row.change.on_hand))
+    .bind(numbers(|row| row.change.cart_held))
+    .bind(numbers(|row| row.change.order_reserved))
+    .bind(numbers(|row| row.change.safety_stock))
     .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.cause.event_type.as_str()).collect::<Vec<_>>())
     .bind(sources)
-    .bind(rows.iter().map(|row| &*row.cause.id).collect::<Vec<_>>())
+    .bind(keys)
+    .bind(other_ids)
     .bind(rows.iter().map(|row| row.cause.reference.as_ref().map(|reference| reference.as_str())).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.reason.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.trace.parent.as_deref()).collect::<Vec<_>>())
@@ -308,7 +327,6 @@ pub(super) async fn movements(
 pub(super) async fn outbox(
     connection: &mut PgConnection,
     announcements: usize,
-    transaction: i64,
     content: &[u8],
     now: Timestamp,
 ) -> Result<(i64, i64), sqlx::Error> {
@@ -317,13 +335,12 @@ pub(super) async fn outbox(
              update outbox_counter set last_number = last_number + 1, last_seq = last_seq + $1
              returning last_number, last_seq
          )
-         insert into outbox (number, first_seq, announcements, transaction, recorded_at, content)
-         select last_number, last_seq - $1 + 1, $1, $2, $3, $4 from taken
+         insert into outbox (number, first_seq, announcements, recorded_at, content)
+         select last_number, last_seq - $1 + 1, $1, $2, $3 from taken
          returning number, first_seq",
     )
     // A batch is far smaller than an integer.
     .bind(i32::try_from(announcements).unwrap_or(i32::MAX))
-    .bind(transaction)
     .bind(instant::write(now))
     .bind(content)
     .fetch_one(connection)

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""A year of a shop's real orders through Holdfast, compared figure by figure.
+
+    python3 examples/retail/run.py [--cut small] [--binary target/debug/holdfast] [--seed N] [--keep]
+
+Starts PostgreSQL and Kafka, turns the invoices of the retail file into events, runs two workers, kills one of them on
+the way, compares the outcome with a calculation made apart, and replays everything. The same again with half the
+stock, so that orders are refused. Exit codes: 0 all is well, 1 the run failed, 2 wrong usage, 3 a figure that must be
+0 is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import life
+import orders
+import report
+from plan import HALF, PLENTY
+from progress import say
+from project import RELEASE_BINARY, REPORT, Failure
+from scenario import Options, play
+
+EXIT_FAILED = 1
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    options = Options(
+        cut=arguments.cut,
+        binary=arguments.binary.resolve(),
+        seed=arguments.seed,
+        workers=arguments.workers,
+        bus=arguments.bus,
+        store=arguments.store,
+        keep=arguments.keep,
+        kill=not arguments.no_kill,
+    )
+    life.listen()
+    try:
+        return run(options, arguments.report)
+    except Failure as failure:
+        say(str(failure))
+        return EXIT_FAILED
+    except life.AskedToStop:
+        say("stopped")
+        return life.EXIT_INTERRUPTED
+
+
+def run(options: Options, path: Path) -> int:
+    """Plays both runs, prints and writes what they showed, and judges."""
+    found = orders.sort(orders.cut(orders.read(), options.cut))
+    say(f"{len(found.orders):,} orders, {len(found.cancellations):,} cancellations of them")
+    say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items()))
+    runs, broken = [], []
+    for supply in (PLENTY, HALF):
+        say(f"the run with {supply.name}: {supply.total_percent} % of the stock that the orders ask for")
+        figures, judged = play(options, supply, found)
+        runs.append(figures)
+        broken.append(report.broken(judged))
+        say(f"{figures['lines_per_s']:,} order lines a second")
+        report.write(runs, path)
+    print(report.table(runs))
+    for figures, lines in zip(runs, broken):
+        if lines:
+            print(f"broken in {figures['cut']}:\n{lines}")
+    return report.EXIT_DIFFERENT if any(broken) else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cut", choices=["full", "small"], default="full", help="small is about 1,500 invoices")
+    parser.add_argument("--binary", type=Path, default=RELEASE_BINARY, metavar="FILE", help="the worker's program")
+    parser.add_argument("--seed", type=int, default=1, help="of what is repeated, delayed and swapped")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers in the group")
+    parser.add_argument("--bus", choices=["kafka"], default="kafka", help="the broker")
+    parser.add_argument("--store", choices=["postgres"], default="postgres", help="the database")
+    parser.add_argument("--no-kill", action="store_true", help="let every worker live, for the undisturbed rate")
+    parser.add_argument("--keep", action="store_true", help="keep logs, events and the servers' data")
+    parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help="where the figures go as JSON")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error("--workers must be at least 1")
+    if not arguments.binary.is_file():
+        parser.error(f"{arguments.binary} does not exist; build it with: cargo build --release")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

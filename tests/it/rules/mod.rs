@@ -1,0 +1,176 @@
+//! What every event does: the rules of `docs/semantics.md`, one promise a test, through the engine on PostgreSQL.
+//! Deliveries arrive twice by default.
+
+mod carts;
+mod delivery;
+//mod expiry;
+//mod goods;
+//mod levels;
+mod limits;
+mod matrix;
+mod orders_cancelled;
+mod orders_created;
+mod orders_fulfilled;
+//mod races;
+
+use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine};
+use holdfast::domain::rules::{DeductOn, Rules};
+use holdfast::ports::Outcome;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::shop::{Shop, fresh, lines, registered};
+
+/// A shop that keeps these SKUs at the default location.
+pub async fn stocked(units: &[(&str, i64)]) -> Shop {
+    stocked_with(Rules::default(), units).await
+}
+
+/// A shop under other rules that keeps these SKUs at the default location.
+pub async fn stocked_with(rules: Rules, units: &[(&str, i64)]) -> Shop {
+    let mut shop = Shop::with_rules(rules).await;
+    send(&mut shop, units.iter().map(|(sku, initial)| registered(sku, *initial)).collect()).await;
+    shop
+}
+
+/// Rules under which orders reserve first.
+pub fn deducting_on(deduct_on: DeductOn) -> Rules {
+    Rules { deduct_on, ..Rules::default() }
+}
+
+/// Sends a batch, and then the same batch again: the repetition must find duplicates only, or bury what it buried.
+/// Returns how each event ended the first time.
+pub async fn send(shop: &mut Shop, events: Vec<Value>) -> Vec<String> {
+    let first = words(&shop.send(events.clone()).await);
+    for (first, again) in first.iter().zip(words(&shop.send(events).await)) {
+        let buried = first.starts_with("dead_lettered").then_some(first.as_str());
+        assert_eq!(again, buried.unwrap_or("duplicate"), "a repetition of what was {first}");
+    }
+    first
+}
+
+/// Sends one event twice. Returns how it ended the first time.
+pub async fn send_one(shop: &mut Shop, event: Value) -> String {
+    send(shop, vec![event]).await.remove(0)
+}
+
+/// Outcomes in words, with their reason.
+pub fn words(outcomes: &[Outcome]) -> Vec<String> {
+    let word = |outcome: &Outcome| match outcome {
+        Outcome::Refused(Some(reason)) => format!("refused {}", reason.as_str()),
+        Outcome::DeadLettered { reason, .. } => format!("dead_lettered {}", reason.as_str()),
+        other => other.as_str().to_owned(),
+    };
+    outcomes.iter().map(word).collect()
+}
+
+/// The answers to a reference so far, each as a sentence: `outcome, state (reason): lines`, a line as
+/// `sku requested -> granted of available (reason)`.
+pub async fn told(shop: &Shop, reference: &str) -> Vec<String> {
+    shop.answers(reference).await.iter().map(sentence).collect()
+}
+
+/// The last answer to a reference.
+pub async fn last_told(shop: &Shop, reference: &str) -> String {
+    told(shop, reference).await.pop().unwrap_or_else(|| panic!("{reference} should have been answered"))
+}
+
+/// An answer as a sentence.
+pub fn sentence(answer: &Answer) -> String {
+    let state = answer.state.map_or("-", |state| state.as_str());
+    let reason = answer.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
+    let lines: Vec<String> = answer.lines.iter().map(line_sentence).collect();
+    format!("{}, {state}{reason}: {}", answer.outcome.as_str(), lines.join("; "))
+}
+
+fn line_sentence(line: &AnswerLine) -> String {
+    let place = if line.key.location.as_str() == "default" { line.key.sku.to_string() } else { line.key.to_string() };
+    let reason = line.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
+    format!("{place} {} -> {} of {}{reason}", line.requested, line.granted, line.available)
+}
+
+/// The announcements of levels so far, each as `sku previous -> level at available`.
+pub async fn levels(shop: &Shop) -> Vec<String> {
+    let level = |body: AnnouncementBody| match body {
+        AnnouncementBody::LowStock { key, level, previous_level, available, .. } => {
+            Some(format!("{} {} -> {} at {available}", key.sku, previous_level.as_str(), level.as_str()))
+        }
+        AnnouncementBody::StockChanged { .. } | AnnouncementBody::ReservationResult(_) => None,
+    };
+    shop.announcements().await.into_iter().filter_map(|announcement| level(announcement.body)).collect()
+}
+
+/// One number out of the shop's database.
+pub async fn number(shop: &Shop, query: &str) -> i64 {
+    let mut connection = PgConnection::connect(&shop.url).await.expect("it should connect");
+    sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// Changes the shop's database behind its back.
+pub async fn tamper(shop: &Shop, statement: &str) {
+    let mut connection = PgConnection::connect(&shop.url).await.expect("it should connect");
+    sqlx::query(AssertSqlSafe(statement.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// `order-created` with more fields than the lines.
+pub fn created(order: &str, wanted: &[(&str, i64)], fields: Value) -> Value {
+    fresh("order-created", with(json!({"order_id": order, "lines": lines(wanted)}), fields))
+}
+
+/// `cart-updated` with a version.
+pub fn cart(cart: &str, version: i64, wanted: &[(&str, i64)]) -> Value {
+    fresh("cart-updated", json!({"cart_id": cart, "cart_version": version, "lines": lines(wanted)}))
+}
+
+/// `order-cancelled` of the whole order.
+pub fn cancelled(order: &str) -> Value {
+    fresh("order-cancelled", json!({"order_id": order}))
+}
+
+/// `order-cancelled` of some quantities, which are cumulative.
+pub fn cancelled_part(order: &str, parts: &[(&str, i64)]) -> Value {
+    fresh("order-cancelled", json!({"order_id": order, "lines": lines(parts)}))
+}
+
+/// `order-confirmed`.
+pub fn confirmed(order: &str) -> Value {
+    fresh("order-confirmed", json!({"order_id": order}))
+}
+
+/// `order-shipped` of everything that is left.
+pub fn shipped(order: &str, shipment: &str) -> Value {
+    fresh("order-shipped", json!({"order_id": order, "shipment_id": shipment}))
+}
+
+/// `order-shipped` of some quantities.
+pub fn shipped_part(order: &str, shipment: &str, parts: &[(&str, i64)]) -> Value {
+    fresh("order-shipped", json!({"order_id": order, "shipment_id": shipment, "lines": lines(parts)}))
+}
+
+/// `sku-registered` with more fields than the SKU.
+pub fn sku(sku: &str, fields: Value) -> Value {
+    fresh("sku-registered", with(json!({"sku": sku}), fields))
+}
+
+/// `stock-received`.
+pub fn received(receipt: &str, units: &[(&str, i64)]) -> Value {
+    fresh("stock-received", json!({"receipt_id": receipt, "lines": lines(units)}))
+}
+
+/// An event with another id: the same fact, told again.
+pub fn retold(event: &Value) -> Value {
+    with(event.clone(), json!({"id": uuid::Uuid::now_v7().to_string()}))
+}
+
+/// An object with more fields, or other values of the same.
+pub fn with(mut object: Value, fields: Value) -> Value {
+    let (Some(into), Value::Object(fields)) = (object.as_object_mut(), fields) else { panic!("both must be objects") };
+    into.extend(fields);
+    object
+}
