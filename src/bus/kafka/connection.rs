@@ -8,7 +8,7 @@ use rdkafka::config::ClientConfig;
 
 /// Properties of librdkafka that are set here and nowhere else. Exactly-once, order and the choice of partition
 /// rest on them, so a setting that names one of them is refused instead of being overruled in silence.
-const FIXED_PROPERTIES: [(&str, &str); 27] = [
+const FIXED_PROPERTIES: [(&str, &str); 28] = [
     ("bootstrap.servers", "it is taken from the url"),
     ("metadata.broker.list", "the servers are taken from the url"),
     ("client.id", "it names the worker"),
@@ -23,6 +23,7 @@ const FIXED_PROPERTIES: [(&str, &str); 27] = [
     ("enable.partition.eof", "the order of a catching-up worker needs to know the ends of partitions"),
     ("statistics.interval.ms", "the lag is read from the statistics"),
     ("queued.max.messages.kbytes", "memory is bounded"),
+    ("queued.min.messages", "memory is bounded"),
     ("fetch.wait.max.ms", "the ends of partitions must be known soon"),
     ("enable.idempotence", "without it a retry can repeat or reorder records"),
     ("enable.gapless.guarantee", "it ends a producer that could have been opened again"),
@@ -50,10 +51,14 @@ const OTHER_NAMES: [(&str, &str); 4] = [
 /// Largest record that is produced or fetched, in bytes. The broker's own limit for a topic (about 1 MB unless
 /// raised) is smaller; this one only keeps the client from refusing what the broker would take.
 const LARGEST_RECORD_BYTES: usize = 10_000_000;
-/// How many bytes the client fetches ahead of the worker, over all partitions.
-const PREFETCH_KILOBYTES: usize = 16 * 1024;
-/// The least that it fetches ahead for one partition.
-const PREFETCH_LEAST_KILOBYTES: usize = 128;
+/// What the client may fetch ahead of the worker, over all partitions: each has a queue of its own, so each gets its
+/// part of it. A partition is fetched again when its queue is below its part, so twice as much may wait.
+const PREFETCH_RECORDS: usize = 32 * 1024;
+/// The same in bytes as they come from the broker; unpacked they may be several times as many.
+const PREFETCH_BYTES: usize = 2 * 1024 * 1024;
+/// The least parts that a partition gets.
+const PREFETCH_LEAST_RECORDS: usize = 256;
+const PREFETCH_LEAST_BYTES: usize = 32 * 1024;
 
 /// A wrong setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,7 +146,8 @@ impl KafkaConnection {
 
     /// A member of a consumer group. `partitions` is the number of partitions of the topics that it reads.
     pub(super) fn group_consumer(&self, group: &str, partitions: usize, statistics: Duration) -> ClientConfig {
-        let prefetch = (PREFETCH_KILOBYTES / partitions.max(1)).max(PREFETCH_LEAST_KILOBYTES);
+        let part = |whole: usize, least: usize| (whole / partitions.max(1)).max(least).to_string();
+        let prefetch_bytes = part(PREFETCH_BYTES, PREFETCH_LEAST_BYTES);
         let mut config = self.client(
             &[
                 ("auto.commit.interval.ms", "1000"),
@@ -150,7 +156,7 @@ impl KafkaConnection {
                 // Traps: one second by default, for which a partition whose small queue was full stands still.
                 ("fetch.queue.backoff.ms", "20"),
                 ("fetch.max.bytes", "4194304"),
-                ("fetch.message.max.bytes", "524288"),
+                ("fetch.message.max.bytes", &prefetch_bytes),
             ],
             &[
                 // Traps: with the defaults an offset counts as done when the record is handed over.
@@ -167,8 +173,9 @@ impl KafkaConnection {
             ],
         );
         config.set("group.id", group);
-        // Traps: bound it. Partitions have queues of their own, so the bound is for each.
-        config.set("queued.max.messages.kbytes", prefetch.to_string());
+        // Traps: bound what is fetched ahead. The limit in bytes is for what comes unpacked and large.
+        config.set("queued.min.messages", part(PREFETCH_RECORDS, PREFETCH_LEAST_RECORDS));
+        config.set("queued.max.messages.kbytes", part(PREFETCH_BYTES * 8 / 1024, PREFETCH_LEAST_BYTES * 8 / 1024));
         config.set("statistics.interval.ms", statistics.as_millis().max(1).to_string());
         config
     }

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::words::Timestamp;
 use crate::ports::{OutputRecord, Progress, SinkError};
 
+use super::connection::KafkaConnection;
 use super::producer::judge;
+use super::publishing::until;
 use super::reader::{self, Reader};
-use super::settings::KafkaSinkSettings;
 
 /// The key of the record. There is one relay for a progress topic, so one key.
 const KEY: &[u8] = b"relay";
@@ -55,16 +56,16 @@ pub(super) fn record(topic: &str, progress: Progress) -> OutputRecord {
 /// everything up to the high watermark is decided, and then reads to the end.
 pub(super) fn read(
     everything: &Reader,
-    settings: &KafkaSinkSettings,
+    connection: &KafkaConnection,
     topic: &str,
+    deadline: Instant,
 ) -> Result<Option<Progress>, SinkError> {
-    let deadline = Instant::now() + settings.open_timeout;
     let doing = format!("reading progress from {topic}");
     let failed = |error: KafkaError| judge(&doing, &error);
-    let committed = reader::new(&settings.connection.assigned_reader(FETCH_WAIT)).map_err(failed)?;
+    let committed = reader::new(&connection.assigned_reader(FETCH_WAIT)).map_err(failed)?;
 
-    let (low, high) = everything.fetch_watermarks(topic, PARTITION, settings.open_timeout).map_err(failed)?;
-    while committed.fetch_watermarks(topic, PARTITION, settings.open_timeout).map_err(failed)?.1 < high {
+    let (low, high) = everything.fetch_watermarks(topic, PARTITION, until(deadline)).map_err(failed)?;
+    while committed.fetch_watermarks(topic, PARTITION, until(deadline)).map_err(failed)?.1 < high {
         if Instant::now() >= deadline {
             return Err(SinkError::Unclear(format!("{doing}: transactions of another producer stay open")));
         }
