@@ -171,6 +171,9 @@ pub struct SourceStatus {
     pub trouble: Option<Arc<str>>,
 }
 
+/// A batch with what settles it; `None` when the source is closed and empty.
+pub type Taken<Receipt> = Option<(Vec<Delivery>, Receipt)>;
+
 /// Where deliveries come from.
 pub trait Source: Send {
     /// What settles one batch.
@@ -181,7 +184,7 @@ pub trait Source: Send {
     fn next_batch(
         &mut self,
         limit: BatchLimit,
-    ) -> impl Future<Output = Result<Option<(Vec<Delivery>, Self::Receipt)>, SourceError>> + Send;
+    ) -> impl Future<Output = Result<Taken<Self::Receipt>, SourceError>> + Send;
 
     /// Says that a batch is committed: its input is acknowledged. `outcomes` stand in the order of the deliveries.
     /// Batches are settled in the order in which they were returned.

@@ -8,6 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 
+/// What says at level info that nothing happened; a level for it in the settings goes over this.
+const QUIET: &str = "sqlx::postgres::notice=warn";
+
 /// Why log lines cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -28,7 +31,7 @@ pub enum TelemetryError {
 /// print.
 pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder()
-        .parse(&settings.level)
+        .parse(format!("{QUIET},{}", settings.level))
         .map_err(|error| TelemetryError::Level { level: settings.level.clone(), cause: error.to_string() })?;
     let lines = fmt().with_env_filter(filter).with_writer(stderr);
     let started = match settings.format {

@@ -3,6 +3,7 @@
 
     python3 tools/servers.py fetch [postgres] [kafka] [registry] [redis]
     python3 tools/servers.py run postgres kafka registry [--data DIR] [--postgres-option NAME=VALUE]
+                                 [--kafka-option NAME=VALUE]
     python3 tools/servers.py kafka-tool CLASS [ARGUMENT...]
 
 `run` prints one line of JSON when every server answers and then obeys the lines of its standard input, each answered
@@ -29,11 +30,13 @@ import tempfile
 from pathlib import Path
 
 import server_packages as packages
-from server_kinds import KINDS, Postgres, kafka_java
+from server_kinds import KINDS, Kafka, Postgres, kafka_java
 from server_process import Failed, Ports, Server
 
 ACTIONS = ("kill", "stop", "start", "restart", "pause", "resume")
 STARTING = ("start", "restart")
+# The kinds whose settings can be changed from the command line.
+WITH_OPTIONS = (Postgres, Kafka)
 EXIT_FAILED = 1
 
 
@@ -67,7 +70,8 @@ def parse_arguments() -> argparse.Namespace:
     command = commands.add_parser("run", help="start servers and obey standard input")
     command.add_argument("names", nargs="+", metavar="SERVER", help="postgres, kafka, registry, redis")
     command.add_argument("--data", type=Path, metavar="DIR", help="keep the data here (a temporary folder otherwise)")
-    command.add_argument("--postgres-option", action="append", default=[], metavar="NAME=VALUE")
+    for kind in WITH_OPTIONS:
+        command.add_argument(f"--{kind.name}-option", action="append", default=[], metavar="NAME=VALUE")
     command.set_defaults(act=run)
 
     command = commands.add_parser("kafka-tool", help="run one of Kafka's own tools, named by its Java class")
@@ -79,9 +83,10 @@ def parse_arguments() -> argparse.Namespace:
     for name in getattr(arguments, "names", []):
         if name not in KINDS:
             parser.error(f"unknown server {name!r}; known are {', '.join(KINDS)}")
-    for option in getattr(arguments, "postgres_option", []):
-        if "=" not in option:
-            parser.error(f"--postgres-option {option!r} must be NAME=VALUE")
+    for kind in WITH_OPTIONS:
+        for option in getattr(arguments, f"{kind.name}_option", []):
+            if "=" not in option:
+                parser.error(f"--{kind.name}-option {option!r} must be NAME=VALUE")
     return arguments
 
 
@@ -141,10 +146,11 @@ def data_folder(wanted: Path | None):
 def build(servers: dict[str, Server], arguments: argparse.Namespace, folder: Path) -> None:
     """Fills `servers` without starting any of them."""
     ports = Ports()
-    options = dict(option.split("=", 1) for option in arguments.postgres_option)
     for name in dict.fromkeys(arguments.names):
-        extra = [options] if KINDS[name] is Postgres else []
-        servers[name] = KINDS[name](folder, ports, *extra)
+        kind, extra = KINDS[name], []
+        if kind in WITH_OPTIONS:
+            extra = [dict(option.split("=", 1) for option in getattr(arguments, f"{name}_option"))]
+        servers[name] = kind(folder, ports, *extra)
 
 
 def start_all(servers: list[Server]) -> None:

@@ -103,7 +103,8 @@ def _judge_levels(judgement: Judgement, found: Announcements, plan: Plan) -> Non
         wrong += any(later.previous != earlier.level for earlier, later in zip(chain, chain[1:]))
     judgement.note("differences", "SKUs whose low-stock announcements are not their changes of level", missing)
     judgement.note("differences", "SKUs whose levels do not follow from each other", wrong)
-    late = sum(LEVELS.index(row.level) > LEVELS.index(_plain_level(row, plan, sku)) for sku, row in found.stock().items())
+    plain = {sku: _plain_level(row, plan, sku) for sku, row in found.stock().items()}
+    late = sum(LEVELS.index(row.level) > LEVELS.index(plain[sku]) for sku, row in found.stock().items())
     judgement.note("differences", "SKUs that end at a level above their thresholds", late)
 
 

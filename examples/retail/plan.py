@@ -34,11 +34,13 @@ UNITS_THAT_NOBODY_ORDERS = 10
 
 @dataclass(slots=True, frozen=True)
 class Supply:
-    """How much stock there is, in hundredths of what the orders ask for: at the opening and in all."""
+    """How much stock there is, in hundredths of what the orders ask for: at the opening and in all. The difference
+    comes at some of the later times."""
 
     name: str
     opening_percent: int
     total_percent: int
+    later_times: tuple[str, ...] = LATER_TIMES
 
 
 # Everything fits from the first order on; what comes later is never needed.
@@ -144,12 +146,12 @@ class _Planner:
 
     def _plan_receipts(self) -> None:
         opening: dict[str, list[tuple[str, int]]] = {time: [] for time in OPENING_TIMES}
-        later: dict[str, list[tuple[str, int]]] = {time: [] for time in LATER_TIMES}
+        later: dict[str, list[tuple[str, int]]] = {time: [] for time in self.result.supply.later_times}
         for sku, known in self.result.skus.items():
             first, total = self._supplied(known.demand)
             for time, units in zip(OPENING_TIMES, in_parts(first, len(OPENING_TIMES))):
                 opening[time].append((sku, units))
-            times = sorted(self.random.sample(LATER_TIMES, MOST_LATER_RECEIPTS_PER_SKU))
+            times = sorted(self.random.sample(self.result.supply.later_times, MOST_LATER_RECEIPTS_PER_SKU))
             for time, units in zip(times, in_parts(total - first, len(times))):
                 later[time].append((sku, units))
         for event in self._receipts(opening):

@@ -61,7 +61,7 @@ def run(options: Options, path: Path) -> int:
         runs.append(figures)
         broken.append(report.broken(judged))
         say(f"{figures['lines_per_s']:,} order lines a second")
-    report.write(runs, path)
+        report.write(runs, path)
     print(report.table(runs))
     for figures, lines in zip(runs, broken):
         if lines:

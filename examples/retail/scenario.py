@@ -106,6 +106,8 @@ class Scenario:
             "sink.encoding": "json",
             # No cart runs out while a slow machine is still comparing.
             "carts.ttl_s": "7200",
+            # How long the partitions of the killed worker wait for another one; the default is 15 s.
+            "source.kafka.session.timeout.ms": "6000",
         }
         self.holdfast = Holdfast(options.binary, bed.folder, settings)
         self.broker = Broker(bed.kafka, GROUP, bed.folder / "kafka-tools.log")

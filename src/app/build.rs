@@ -17,8 +17,8 @@ use crate::wire::registry::Registry;
 use crate::wire::schemas::KnownSchemas;
 use crate::wire::topics::Topics;
 
-/// How long one of the sidecar's questions waits for a connection, in milliseconds.
-const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
+/// How long a connection is waited for, in milliseconds.
+const ACQUIRE_TIMEOUT_MS: u64 = 10_000;
 
 /// The topics of this installation.
 ///
@@ -50,7 +50,10 @@ pub fn topic_specs(settings: &Settings, topics: &Topics) -> Vec<TopicSpec> {
         }
         specs.push(TopicSpec {
             name: name.to_string(),
-            partitions: definition.partitions,
+            partitions: match (definition.partitions, settings.topics.partitions) {
+                (1, _) | (_, None) => definition.partitions,
+                (_, Some(partitions)) => partitions,
+            },
             replication: settings.topics.replication,
             config: definition.config(),
         });
@@ -140,7 +143,7 @@ pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Resul
     Ok(KafkaSinkSettings::new(kafka_connection(address)?, guarantee, outputs))
 }
 
-pub(super) fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
+pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
     let Some(url) = &settings.registry.url else { return Ok(None) };
     Registry::new(url.expose())
         .map(|registry| Some(Arc::new(registry)))

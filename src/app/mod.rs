@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, topic_specs, topics};
+pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics};
 
 use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::kafka::{KafkaSink, KafkaSource};
@@ -29,8 +29,8 @@ use crate::wire::schemas::KnownSchemas;
 /// How long a turn of any loop may take before the process counts as stuck. Longer than every timeout of database and
 /// broker: what takes longer is stuck, not slow.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
-/// How many committed batches wait in memory for the relay; the table has the rest.
-const HANDED_OVER: usize = 64;
+/// How many committed batches wait in memory for the relay, each of some megabytes at most; the table has the rest.
+const HANDED_OVER: usize = 8;
 /// How often partitions are made ahead and old rows dropped.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
 /// How often the depth of the outbox is looked at.
@@ -168,7 +168,10 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         request_timeout: limits.request_timeout,
     };
     let serving = crate::http::serve(listener, crate::http::router(sidecar), server_limits, farewell.clone());
-    spawn(&mut rest, "sidecar", async { Ok::<(), std::convert::Infallible>(serving.await) });
+    spawn(&mut rest, "sidecar", async {
+        serving.await;
+        Ok::<(), std::convert::Infallible>(())
+    });
     tracing::info!(%address, source = OWN_SOURCE, group = settings.source.group, "the worker runs");
     Ok(Worker { intake, rest, drain, farewell, drain_timeout: settings.drain_timeout() })
 }

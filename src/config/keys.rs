@@ -84,6 +84,7 @@ pub const KEYS: &[Key] = &[
     text("topics.prefix", rules::prefix),
     text("topics.type_prefix", rules::prefix),
     number("topics.replication", 1, 32_767, "replicas"),
+    number("topics.partitions", 1, 10_000, "partitions"),
     Key { name: "topics.names", kind: Kind::Names },
     address("registry.url", rules::registry_address),
     text("http.listen", rules::listen),

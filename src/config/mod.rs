@@ -40,9 +40,14 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings as TOML with their secrets hidden.
+    /// The settings as TOML with their secrets hidden. Keys without a value are named in a comment at the head.
     pub fn to_toml(&self) -> Result<String, SettingsError> {
-        toml::to_string(self).map_err(|error| SettingsError::Missing(format!("settings cannot be printed: {error}")))
+        let broken = |error: String| SettingsError::Missing(format!("settings cannot be printed: {error}"));
+        let table = toml::to_string(self).map_err(|error| broken(error.to_string()))?;
+        let tree = serde_json::to_value(self).map_err(|error| broken(error.to_string()))?;
+        let is_unset = |key: &&str| tree.pointer(&format!("/{}", key.replace('.', "/"))).is_some_and(Value::is_null);
+        let unset: Vec<&str> = keys::KEYS.iter().map(|key| key.name).filter(is_unset).collect();
+        Ok(if unset.is_empty() { table } else { format!("# not set: {}\n{table}", unset.join(", ")) })
     }
 
     /// Where the sidecar listens.

@@ -118,6 +118,9 @@ pub struct TopicSettings {
     pub type_prefix: String,
     /// Replicas of a topic that `topics apply` creates; the broker's default when absent.
     pub replication: Option<i32>,
+    /// Partitions of a topic that `topics apply` creates; what its definition says when absent. A topic that must
+    /// have one partition has one.
+    pub partitions: Option<i32>,
     /// Topic names by event type, where they differ.
     pub names: BTreeMap<String, String>,
 }
@@ -361,7 +364,7 @@ impl Default for DeadLetterSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { batch_events: 2_000, batch_bytes: 8 * 1024 * 1024 }
+        Self { batch_events: 2_000, batch_bytes: 1024 * 1024 }
     }
 }
 

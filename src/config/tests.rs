@@ -150,6 +150,11 @@ fn what_is_printed_reads_back_except_for_secrets() {
     let settings = Settings::load(&sources).unwrap();
     let printed = settings.to_toml().unwrap();
     assert!(!printed.contains("hunter2"), "{printed}");
+    assert!(
+        printed
+            .starts_with("# not set: sink.url, sink.encoding, topics.replication, topics.partitions, registry.url\n"),
+        "{printed}"
+    );
     assert!(!format!("{settings:?}").contains("hunter2"));
     let (_guard, sources) = file(&printed);
     let again = Settings::load(&sources).unwrap();

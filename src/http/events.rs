@@ -9,7 +9,9 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::parameters::Parameters;
@@ -18,13 +20,12 @@ use super::router::Sidecar;
 use crate::bus::direct::SubmitError;
 use crate::domain::words::Timestamp;
 use crate::ports::{Delivery, Header, Outcome, Position, Queries, Record};
+use crate::wire::cloudevents::STRUCTURED;
 
 /// The most events of one request: what one batch of the engine takes with room to spare.
 const MAX_EVENTS: usize = 1_000;
 /// What a position says in place of a topic.
 const TOPIC: &str = "http";
-/// The content type that each event has on its own, whatever the request's is.
-const STRUCTURED: &str = "application/cloudevents+json";
 /// What a request may be. Anything else is refused, also so that no page of another site can make a browser send one
 /// without asking first.
 const ACCEPTED: [&str; 3] = [STRUCTURED, "application/cloudevents-batch+json", "application/json"];
@@ -122,13 +123,23 @@ fn split(body: &[u8]) -> Result<Vec<&RawValue>, Problem> {
 /// decoder finds.
 fn id_of(event: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
-    struct Ids {
-        id: Option<serde_json::Value>,
-        event_id: Option<serde_json::Value>,
+    struct Envelope {
+        id: Option<Value>,
+        data: Option<Body>,
     }
-    let ids: Ids = serde_json::from_str(event.get()).ok()?;
-    match ids.id.or(ids.event_id)? {
-        serde_json::Value::String(id) => Some(id),
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Body {
+        Fields { event_id: Option<Value> },
+        Other(IgnoredAny),
+    }
+    let event: Envelope = serde_json::from_str(event.get()).ok()?;
+    let in_body = |body| match body {
+        Body::Fields { event_id } => event_id,
+        Body::Other(IgnoredAny) => None,
+    };
+    match event.id.or_else(|| event.data.and_then(in_body))? {
+        Value::String(id) => Some(id),
         _ => None,
     }
 }

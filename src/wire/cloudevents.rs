@@ -92,7 +92,7 @@ fn open_binary<'a>(record: &'a Record, payload: &'a [u8]) -> Result<Opened<'a>, 
             _ => continue,
         };
         let text = std::str::from_utf8(value)
-            .map_err(|_| Malformed::invalid_field(format!("the header {} is not UTF-8", shortened(name))))?;
+            .map_err(|_| Malformed::invalid_field(format!("the header {:?} is not UTF-8", shortened(name))))?;
         *slot = Some(Cow::Borrowed(text));
     }
     Ok(Opened { attributes, trace: header_trace(&record.headers), body: Body::Bytes(Cow::Borrowed(payload)) })

@@ -22,6 +22,9 @@ use crate::domain::event::{Cause, Envelope, EventType};
 use crate::domain::words::{MAX_REFERENCE_CHARACTERS, Timestamp};
 use crate::ports::{DeadLetter, DeadLetterReason, Delivery, Record};
 
+/// Longest detail of a dead letter, in characters: it travels in a header.
+const MAX_DETAIL_CHARACTERS: usize = 300;
+
 /// A delivery after decoding.
 #[derive(Clone, Debug)]
 pub enum Decoded {
@@ -82,6 +85,7 @@ impl Decoder {
         match self.envelope(&record, schemas, received_at) {
             Ok(envelope) => Decoded::Event(Box::new(envelope), Some(record)),
             Err(Malformed { reason, detail }) => {
+                let detail: String = detail.chars().take(MAX_DETAIL_CHARACTERS).collect();
                 Decoded::DeadLetter(DeadLetter { record, reason, detail: detail.into() })
             }
         }

@@ -12,6 +12,7 @@ pub mod instant;
 mod json;
 pub mod registry;
 pub mod schemas;
+pub mod sequence;
 pub mod stored;
 mod structured;
 pub mod topics;

@@ -1,6 +1,7 @@
 //! A schema registry with the usual REST interface.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,11 +48,20 @@ pub enum RegistryError {
 }
 
 /// A client that remembers what it was told: a schema never changes under its id.
-#[derive(Debug)]
 pub struct Registry {
     client: Client,
     base: Url,
     remembered: Mutex<HashMap<u32, Arc<Layout>>>,
+}
+
+impl fmt::Debug for Registry {
+    /// Leaves out the credentials of the address.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Registry")
+            .field("address", &without_credentials(self.base.as_str()))
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a schema id means now.

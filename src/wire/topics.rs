@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::domain::announce::AnnouncementBody;
 use crate::domain::event::EventType;
@@ -95,6 +96,19 @@ pub struct TopicDefinition {
 }
 
 impl TopicDefinition {
+    /// The record key of a JSON body on this topic; `None` when the field that it is taken from is no text or number.
+    pub fn record_key(&self, body: &Value) -> Option<String> {
+        let field = match self.key.as_str() {
+            "lines[0].sku" => &body["lines"][0]["sku"],
+            name => &body[name],
+        };
+        match field {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     /// Its settings by the broker's names.
     pub fn config(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
@@ -269,6 +283,8 @@ fn may_share(one: &TopicDefinition, other: &TopicDefinition) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn names(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -293,6 +309,19 @@ mod tests {
         assert_eq!(topics.event_type_of("orders"), None);
         assert_eq!(topics.inputs().iter().filter(|topic| topic.as_ref() == "orders").count(), 1);
         assert_eq!(topics.published_type(OutputType::StockChanged), "a.stock-changed");
+    }
+
+    #[test]
+    fn the_record_key_is_taken_from_the_body() {
+        let key = |topic: &str, body: Value| {
+            definitions().iter().find(|definition| definition.name == topic).unwrap().record_key(&body)
+        };
+        let body = json!({"order_id": "O-1", "sku": 7, "lines": [{"sku": "A"}, {"sku": "B"}]});
+        assert_eq!(key("order-created", body.clone()).as_deref(), Some("O-1"));
+        assert_eq!(key("return-received", body.clone()).as_deref(), Some("O-1"));
+        assert_eq!(key("stock-received", body.clone()).as_deref(), Some("A"));
+        assert_eq!(key("sku-registered", body.clone()).as_deref(), Some("7"));
+        assert_eq!(key("cart-updated", body), None);
     }
 
     #[test]

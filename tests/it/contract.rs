@@ -251,10 +251,10 @@ fn words_are_the_same_in_document_schemas_and_types() {
     assert_eq!(document_words("`kind` is", "(a refused"), kinds);
     assert_eq!(document_words("`outcome` is", ". `reason`"), outcomes);
     assert_eq!(document_words("`reason` is", "; each line"), reasons);
-    assert_eq!(words_in("low-stock", "level"), [levels.clone()]);
-    assert_eq!(words_in("low-stock", "previous_level"), [levels.clone()]);
+    assert_eq!(words_in("low-stock", "level"), vec![levels.clone()]);
+    assert_eq!(words_in("low-stock", "previous_level"), vec![levels.clone()]);
     assert_eq!(words_in("stock-changed", "level"), [levels]);
-    assert_eq!(words_in("stock-changed", "status"), [statuses.clone()]);
+    assert_eq!(words_in("stock-changed", "status"), vec![statuses.clone()]);
     assert_eq!(words_in("sku-registered", "status"), [statuses]);
     assert_eq!(words_in("reservation-result", "kind"), [kinds]);
     assert_eq!(words_in("reservation-result", "outcome"), [outcomes]);
@@ -296,7 +296,8 @@ fn a_change_that_is_not_backward_compatible_is_refused() {
         change(schema["fields"].as_array_mut().unwrap());
         Schema::parse(&schema).unwrap()
     };
-    let breaking: [(&str, fn(&mut Vec<Value>)); 4] = [
+    type Change = fn(&mut Vec<Value>);
+    let breaking: [(&str, Change); 4] = [
         ("a new field without a default", |fields| {
             fields.push(serde_json::json!({"name": "carrier", "type": "string"}));
         }),

@@ -10,7 +10,10 @@ use holdfast::bus::kafka::{
     SinkGuarantee,
 };
 use holdfast::domain::words::Timestamp;
-use holdfast::ports::{BatchLimit, Delivery, OutputRecord, Progress, Record, Sink, Source};
+use holdfast::ports::{BatchLimit, Delivery, OutputRecord, Progress, Record, Sink, Source, SourceStatus};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use crate::servers::{KafkaAddress, shared_kafka};
@@ -154,6 +157,43 @@ pub async fn settle(source: &mut KafkaSource, receipts: Vec<KafkaReceipt>) {
     for receipt in receipts {
         source.settle(receipt, &[]).await.unwrap();
     }
+}
+
+/// Waits until the source reports a status.
+pub async fn wait_for_status(
+    source: &KafkaSource,
+    what: &str,
+    mut is_so: impl FnMut(&SourceStatus) -> bool,
+) -> SourceStatus {
+    let mut status = source.status();
+    let waited = tokio::time::timeout(DEADLINE, status.wait_for(|status| is_so(status))).await;
+    waited.unwrap_or_else(|_| panic!("not in time: {what}")).unwrap().clone()
+}
+
+/// Lets a number of statistics intervals pass, as the source itself counts them.
+pub async fn ticks(source: &KafkaSource, count: usize) {
+    let mut status = source.status();
+    for _ in 0..count {
+        tokio::time::timeout(DEADLINE, status.changed()).await.expect("statistics should come").unwrap();
+    }
+}
+
+/// What the ground's group has committed in each partition of a topic, asked by a client of our own.
+pub fn committed(ground: &Ground, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &ground.kafka.bootstrap)
+        .set("group.id", ground.name("group"))
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions - 1);
+    let committed = consumer.committed_offsets(list, DEADLINE).unwrap();
+    let offset = |partition| match committed.find_partition(topic, partition).unwrap().offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    (0..partitions).map(offset).collect()
 }
 
 /// Waits for a condition; says which one when it does not come.

@@ -2,11 +2,16 @@
 
 mod batch_cost;
 mod contract;
+mod floors;
 mod kafka_admin;
+mod kafka_replay;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_support;
+mod kafka_tail;
+mod kafka_wire;
 mod rules;
 mod servers;
 mod shop;
 mod wire;
+mod worker;

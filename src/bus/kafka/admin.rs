@@ -10,13 +10,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::bus::{TopicDifference, TopicDifferenceKind, TopicOutcome, TopicSpec};
 
+use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::reader;
-use super::settings::KafkaConnection;
 use super::topics;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long brokers may take to learn of topics that the controller has made: a busy one takes its time for hundreds of
+/// partitions.
+const MADE_WITHIN: Duration = Duration::from_secs(60);
 /// Stands for the broker's default.
 const DEFAULT_REPLICATION: i32 = -1;
 
@@ -77,7 +80,19 @@ impl KafkaAdmin {
                 }
             }
         }
-        Ok(())
+        self.wait_until_known(specs).await
+    }
+
+    /// The controller answers before the brokers know the topics; whoever starts next asks a broker.
+    async fn wait_until_known(&self, specs: &[&TopicSpec]) -> Result<(), KafkaFailure> {
+        let connection = self.connection.clone();
+        let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let wait = move || {
+            let doing = "waiting for new topics";
+            let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
+            topics::partitions(&reader, &connection, &names, REQUEST_TIMEOUT, MADE_WITHIN).map(drop)
+        };
+        tokio::task::spawn_blocking(wait).await.map_err(|_| KafkaFailure::ThreadEnded)?
     }
 
     /// The shapes of the topics, `None` for one that does not exist.

@@ -13,6 +13,8 @@ use super::record::{memory_of, payload_bytes};
 /// How long records of other partitions wait for a partition that has more but does not send it, because its leader
 /// is away or slow.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The same from the assignment to the first word of a partition: where it begins has to be found out before.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// A partition whose newest record is no older than this is not catching up: nobody waits for it.
 const LIVE_WITHIN_SECONDS: i64 = 1;
 
@@ -55,8 +57,8 @@ pub(super) struct Taken {
 /// of different topics in the order in which they were written. A partition whose queue is empty is in one of two
 /// states. At its end, as the broker said, it holds nobody back. Otherwise more is on its way, and only records that
 /// are no newer than the newest one taken from it are handed out, for later ones could overtake what is on its way.
-/// Nobody waits longer than [`PATIENCE`] for it, and nobody waits at all for a partition that is live: one whose
-/// newest record is less than a second old. Records of one partition always keep their order, whatever their times.
+/// Nobody waits longer than [`PATIENCE`] for it ([`FIRST_PATIENCE`] when it was assigned just now), and nobody waits
+/// at all for a partition that is live: one whose newest record is less than a second old. Records of one partition always keep their order, whatever their times.
 #[derive(Debug)]
 pub(super) struct Backlog {
     limit: BufferLimit,
@@ -74,6 +76,8 @@ struct Queue {
     newest_taken: Option<Timestamp>,
     empty_since: Instant,
     given_up: bool,
+    /// Whether anything came of it since it was assigned.
+    is_heard: bool,
 }
 
 impl Backlog {
@@ -92,6 +96,7 @@ impl Backlog {
             newest_taken: None,
             empty_since: now,
             given_up: false,
+            is_heard: false,
         };
         self.queues.insert(assignment, queue);
     }
@@ -109,6 +114,7 @@ impl Backlog {
         let Some(queue) = self.queues.get_mut(&assignment) else { return };
         queue.at_end = at_end;
         queue.given_up = false;
+        queue.is_heard = true;
         for record in records {
             let bytes = memory_of(&record);
             queue.bytes += bytes;
@@ -145,7 +151,8 @@ impl Backlog {
     pub fn give_up_on_silent(&mut self, now: Now) -> bool {
         let mut changed = false;
         for queue in self.queues.values_mut() {
-            if queue.holds_back(now.wall) && now.instant.duration_since(queue.empty_since) >= PATIENCE {
+            let patience = if queue.is_heard { PATIENCE } else { FIRST_PATIENCE };
+            if queue.holds_back(now.wall) && now.instant.duration_since(queue.empty_since) >= patience {
                 queue.given_up = true;
                 changed = true;
             }
@@ -279,7 +286,8 @@ mod tests {
         let (mut backlog, now) = roomy(&["a", "b"]);
         push(&mut backlog, 0, "a", &[5, 9], true);
         assert!(!backlog.give_up_on_silent(now));
-        let later = Now { instant: now.instant + PATIENCE, wall: WALL };
+        assert!(!backlog.give_up_on_silent(Now { instant: now.instant + PATIENCE, wall: WALL }));
+        let later = Now { instant: now.instant + FIRST_PATIENCE, wall: WALL };
         assert!(backlog.give_up_on_silent(later));
         assert!(!backlog.give_up_on_silent(later));
         push(&mut backlog, 1, "b", &[1], false);

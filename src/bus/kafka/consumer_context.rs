@@ -1,5 +1,6 @@
 //! The callbacks of the group consumer: assignments that change, statistics, errors. They run in the polling thread.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub(super) struct GroupContext {
     /// The consumer itself, to split partitions off; weak, because the consumer holds this context.
     consumer: OnceLock<Weak<GroupConsumer>>,
     changes: Mutex<Vec<Change>>,
+    events_served: AtomicU64,
 }
 
 /// A change of the assignment that the polling thread has to follow.
@@ -43,7 +45,14 @@ pub(super) enum Change {
 impl GroupContext {
     /// Callbacks that write to `handover` and `status`.
     pub fn new(handover: Arc<Handover>, status: watch::Sender<SourceStatus>, rebalance_drain: Duration) -> Self {
-        Self { handover, status, rebalance_drain, consumer: OnceLock::new(), changes: Mutex::new(Vec::new()) }
+        Self {
+            handover,
+            status,
+            rebalance_drain,
+            consumer: OnceLock::new(),
+            changes: Mutex::new(Vec::new()),
+            events_served: AtomicU64::new(0),
+        }
     }
 
     /// Says which consumer this is the context of; only the first call counts.
@@ -54,6 +63,11 @@ impl GroupContext {
     /// The changes since the last call.
     pub fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many callbacks ran so far.
+    pub fn events_served(&self) -> u64 {
+        self.events_served.load(Ordering::Relaxed)
     }
 
     /// Notes trouble that a queue reported.
@@ -104,6 +118,10 @@ impl GroupContext {
         }
     }
 
+    fn count_event(&self) {
+        self.events_served.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn note(&self, change: Change) {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
     }
@@ -111,6 +129,7 @@ impl GroupContext {
 
 impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, consumer: &GroupConsumer, rebalance: &Rebalance<'_>) {
+        self.count_event();
         match rebalance {
             Rebalance::Assign(list) => self.assigned(list),
             Rebalance::Revoke(list) => self.revoked(consumer, list),
@@ -126,6 +145,7 @@ impl ConsumerContext for GroupContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        self.count_event();
         match result {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => self.note_trouble(&format!("offsets were not committed yet: {error}")),
@@ -136,10 +156,12 @@ impl ConsumerContext for GroupContext {
 impl ClientContext for GroupContext {
     /// The client's own lines repeat what its callbacks say; they are for whoever looks for a fault in it.
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.count_event();
         tracing::debug!(target: "librdkafka", facility, line);
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.count_event();
         let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
         let lag = lag::of(&statistics, &self.handover.positions());
         self.status.send_modify(|status| {
@@ -152,6 +174,7 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.count_event();
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }

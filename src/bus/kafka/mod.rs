@@ -1,11 +1,12 @@
 //! Kafka, through librdkafka.
 //!
 //! Every client lives on a thread of its own, because its calls block: [`KafkaSource`] polls on one and hands
-//! records over through a bounded buffer, [`KafkaSink`] and its siblings produce on theirs. The rest of the
+//! records over through a bounded buffer, [`KafkaSink`] and [`KafkaPublisher`] produce on theirs. The rest of the
 //! process meets them through channels and locks that are held for moments.
 
 mod admin;
 mod backlog;
+mod connection;
 mod consumer_context;
 mod error;
 mod handover;
@@ -15,17 +16,26 @@ mod partitions;
 mod polling;
 mod producer;
 mod progress;
+mod publisher;
 mod publishing;
 mod reader;
 mod record;
+mod replay;
+mod sequencer;
 mod settings;
 mod sink;
 mod source;
+mod tail;
 mod topics;
 
 pub use admin::KafkaAdmin;
 pub use backlog::BufferLimit;
+pub use connection::{KafkaConnection, SettingsError};
 pub use error::KafkaFailure;
-pub use settings::{KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SettingsError, SinkGuarantee};
+pub use publisher::{KafkaPublisher, PublishFailure, PublishReport};
+pub use replay::{PartitionOffset, ReplayError, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay};
+pub use sequencer::TailOrder;
+pub use settings::{KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
 pub use sink::KafkaSink;
 pub use source::{KafkaReceipt, KafkaSource};
+pub use tail::{KafkaTail, KafkaTailSettings, TailStart};

@@ -17,6 +17,11 @@ impl NextOffset {
         Self(offset + 1)
     }
 
+    /// An offset that is one to be read next already.
+    pub fn at(offset: i64) -> Self {
+        Self(offset)
+    }
+
     /// The offset itself.
     pub fn value(self) -> i64 {
         self.0

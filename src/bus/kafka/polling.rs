@@ -24,8 +24,8 @@ use super::topics;
 
 /// The longest sleep between two looks at the queues. Wake-ups make it shorter.
 pub(super) const ROUND: Duration = Duration::from_millis(20);
-/// Events of the common queue that are served between two looks at the partitions.
-const EVENTS_A_ROUND: usize = 8;
+/// The most events of the common queue that are served between two looks at the partitions.
+const EVENTS_A_ROUND: usize = 1_000;
 
 /// Runs until the source is closed or fails. The consumer lives and ends in this thread, because ending it blocks:
 /// it commits and leaves the group.
@@ -75,7 +75,8 @@ fn open(
     let connection = &settings.connection;
     let doing = || format!("joining consumer group {}", settings.group);
     let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing()))?;
-    let partitions = topics::partitions(&reader, connection, &settings.topics, settings.start_timeout)?;
+    let partitions =
+        topics::partitions(&reader, connection, &settings.topics, settings.start_timeout, topics::UNKNOWN_FOR)?;
     drop(reader);
 
     let config = connection.group_consumer(&settings.group, partitions.len(), settings.statistics_interval);
@@ -114,10 +115,14 @@ impl Poller {
         Ok(())
     }
 
-    /// Rebalances, statistics, errors: the callbacks run in here.
+    /// Rebalances, statistics, errors: the callbacks run in here. Goes on until the queue is empty, because only an
+    /// event that comes to an empty queue wakes this thread.
     fn serve_events(&self) -> Result<(), String> {
         for _ in 0..EVENTS_A_ROUND {
+            let served = self.consumer.context().events_served();
             match self.consumer.poll(Duration::ZERO) {
+                // The client says the same for an empty queue and for an event that was a callback's.
+                None if served == self.consumer.context().events_served() => break,
                 None => {}
                 Some(Err(error)) => self.judge(&error)?,
                 // It would be skipped, and a later one would be acknowledged in its place.

@@ -1,21 +1,21 @@
-//! How far publishing has come, kept in a compacted topic.
+//! How far publishing has come, kept in a compacted topic. Traps: progress kept as offsets of a group would be
+//! dropped by the broker after seven days without publishing; the newest record of a compacted topic stays.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::Message;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::words::Timestamp;
 use crate::ports::{OutputRecord, Progress, SinkError};
 
-use super::error::KafkaFailure;
+use super::connection::KafkaConnection;
 use super::producer::judge;
+use super::publishing::until;
 use super::reader::{self, Reader};
-use super::settings::{KafkaSinkSettings, SinkGuarantee};
-use super::topics;
 
 /// The key of the record. There is one relay for a progress topic, so one key.
 const KEY: &[u8] = b"relay";
@@ -23,6 +23,8 @@ const KEY: &[u8] = b"relay";
 const PARTITION: i32 = 0;
 /// How much of the end is read first: compaction leaves the newest part of a log alone, and it may be long.
 const TAIL_OFFSETS: i64 = 1_000;
+/// How long the broker waits for more before it says that the end is reached.
+const FETCH_WAIT: Duration = Duration::from_millis(10);
 /// Between two looks whether older transactions are decided.
 const DECISION_SLICE: Duration = Duration::from_millis(10);
 
@@ -47,35 +49,23 @@ pub(super) fn record(topic: &str, progress: Progress) -> OutputRecord {
     }
 }
 
-/// Looks whether the topics of a sink are there. Blocks.
-pub(super) fn check_topics(settings: &KafkaSinkSettings) -> Result<(), SinkError> {
-    let mut wanted = settings.topics.clone();
-    if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
-        wanted.push(progress_topic.clone());
-    }
-    let reader = reader::new(&settings.connection.reader()).map_err(|error| judge("making a reader", &error))?;
-    match topics::partitions(&reader, &settings.connection, &wanted, settings.open_timeout) {
-        Ok(_) => Ok(()),
-        Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),
-        Err(KafkaFailure::Client { doing, cause }) => Err(judge(&doing, &cause)),
-        Err(failure) => Err(SinkError::Unclear(failure.to_string())),
-    }
-}
-
-/// Reads the newest progress. Blocks. Call it after earlier producers were fenced: their open transactions are
-/// decided then.
+/// Reads the newest progress; `everything` sees also what is not committed. Blocks. Call it after earlier producers
+/// were fenced: their open transactions are decided then.
 ///
 /// Traps: a reader of committed records sees the end only up to the last stable offset. So this first waits until
 /// everything up to the high watermark is decided, and then reads to the end.
-pub(super) fn read(settings: &KafkaSinkSettings, topic: &str) -> Result<Option<Progress>, SinkError> {
-    let deadline = Instant::now() + settings.open_timeout;
+pub(super) fn read(
+    everything: &Reader,
+    connection: &KafkaConnection,
+    topic: &str,
+    deadline: Instant,
+) -> Result<Option<Progress>, SinkError> {
     let doing = format!("reading progress from {topic}");
     let failed = |error: KafkaError| judge(&doing, &error);
-    let everything = reader::new(&settings.connection.uncommitted_reader()).map_err(failed)?;
-    let committed = reader::new(&settings.connection.reader()).map_err(failed)?;
+    let committed = reader::new(&connection.assigned_reader(FETCH_WAIT)).map_err(failed)?;
 
-    let (low, high) = everything.fetch_watermarks(topic, PARTITION, settings.open_timeout).map_err(failed)?;
-    while committed.fetch_watermarks(topic, PARTITION, settings.open_timeout).map_err(failed)?.1 < high {
+    let (low, high) = everything.fetch_watermarks(topic, PARTITION, until(deadline)).map_err(failed)?;
+    while committed.fetch_watermarks(topic, PARTITION, until(deadline)).map_err(failed)?.1 < high {
         if Instant::now() >= deadline {
             return Err(SinkError::Unclear(format!("{doing}: transactions of another producer stay open")));
         }
@@ -91,7 +81,7 @@ pub(super) fn read(settings: &KafkaSinkSettings, topic: &str) -> Result<Option<P
 
 /// The last progress from an offset to the end.
 fn newest_from(
-    reader: &Reader,
+    committed: &Reader,
     topic: &str,
     offset: i64,
     deadline: Instant,
@@ -99,13 +89,15 @@ fn newest_from(
 ) -> Result<Option<Progress>, SinkError> {
     let mut from = TopicPartitionList::with_capacity(1);
     let assigned =
-        from.add_partition_offset(topic, PARTITION, Offset::Offset(offset)).and_then(|()| reader.assign(&from));
+        from.add_partition_offset(topic, PARTITION, Offset::Offset(offset)).and_then(|()| committed.assign(&from));
     assigned.map_err(|error| judge(doing, &error))?;
     let mut newest = None;
     while Instant::now() < deadline {
-        match reader.poll(Duration::from_millis(100)) {
+        match committed.poll(Duration::from_millis(100)) {
             None => {}
             Some(Err(KafkaError::PartitionEOF(PARTITION))) => return Ok(newest),
+            // The group of a reader exists in name only; nobody needs rights to it.
+            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {}
             Some(Err(error)) => return Err(judge(doing, &error)),
             Some(Ok(message)) if message.key() == Some(KEY) => {
                 let payload = message.payload().unwrap_or_default();

@@ -8,9 +8,12 @@ use tokio::sync::oneshot;
 
 use crate::ports::{OutputRecord, Progress, SinkError};
 
+use super::error::KafkaFailure;
 use super::producer::{CountingProducer, Deliveries, judge};
 use super::progress;
+use super::reader::{self, Reader};
 use super::settings::{KafkaSinkSettings, SinkGuarantee};
+use super::topics;
 
 /// One call of `publish`.
 #[derive(Debug)]
@@ -63,8 +66,11 @@ impl<'a> Publisher<'a> {
     /// Connects. Exactly-once: ends every earlier producer with the same id, then reads what the last of them
     /// committed. In this order nothing can be committed after it was read.
     fn open(settings: &'a KafkaSinkSettings) -> Result<(Self, Option<Progress>), SinkError> {
-        progress::check_topics(settings)?;
+        let deadline = Instant::now() + settings.open_timeout;
         let connection = &settings.connection;
+        let everything =
+            reader::new(&connection.uncommitted_reader()).map_err(|error| judge("making a reader", &error))?;
+        check_topics(&everything, settings, deadline)?;
         let config = match &settings.guarantee {
             SinkGuarantee::ExactlyOnce { transactional_id, .. } => connection.transactional_producer(transactional_id),
             // Nobody waits for a transaction to grow: a short linger, for the sake of latency.
@@ -75,9 +81,9 @@ impl<'a> Publisher<'a> {
         let progress = match &settings.guarantee {
             SinkGuarantee::ExactlyOnce { transactional_id, progress_topic } => {
                 let doing = || format!("taking over transactions as {transactional_id}");
-                let fenced = publisher.producer.client().init_transactions(settings.open_timeout);
+                let fenced = publisher.producer.client().init_transactions(until(deadline));
                 fenced.map_err(|error| judge(&doing(), &error))?;
-                progress::read(settings, progress_topic)?
+                progress::read(&everything, connection, progress_topic, deadline)?
             }
             SinkGuarantee::AtLeastOnce => None,
         };
@@ -125,5 +131,24 @@ impl<'a> Publisher<'a> {
             Some(fatal) => judge(doing, &fatal),
             None => judge(doing, error),
         }
+    }
+}
+
+/// What is left until a deadline.
+pub(super) fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// Looks whether every topic is there.
+fn check_topics(reader: &Reader, settings: &KafkaSinkSettings, deadline: Instant) -> Result<(), SinkError> {
+    let mut wanted = settings.topics.clone();
+    if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
+        wanted.push(progress_topic.clone());
+    }
+    match topics::partitions(reader, &settings.connection, &wanted, until(deadline), topics::UNKNOWN_FOR) {
+        Ok(_) => Ok(()),
+        Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),
+        Err(KafkaFailure::Client { doing, cause }) => Err(judge(&doing, &cause)),
+        Err(failure) => Err(SinkError::Unclear(failure.to_string())),
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn payload_bytes(record: &Record) -> usize {
     record.payload.as_ref().map_or(0, Vec::len)
 }
 
-/// The client's headers. A name that holds a NUL ends there, because the client counts with C strings.
+/// The client's headers.
 pub(super) fn client_headers(headers: &[Header]) -> Option<OwnedHeaders> {
     if headers.is_empty() {
         return None;
@@ -51,7 +51,7 @@ pub(super) fn client_headers(headers: &[Header]) -> Option<OwnedHeaders> {
 }
 
 /// Copies the headers. The client panics on a header whose name is not UTF-8, which any publisher can write; such a
-/// header is replaced, because one bad record must not end the worker.
+/// header is replaced, because one bad record must not end the worker. A name that holds a NUL ends there.
 fn own_headers(headers: &impl Headers) -> Vec<Header> {
     (0..headers.count())
         .filter_map(|index| {

@@ -82,7 +82,7 @@ impl Sink for KafkaSink {
         // An error means that the thread is over, and then `outcome` is an error, too.
         let _ = producer.work.send(Work { records, progress, done });
         // Confirming and committing have a deadline each.
-        answer(outcome, self.settings.publish_timeout * 2 + Duration::from_secs(5)).await?;
+        answer(outcome, self.settings.publish_timeout * 2).await?;
         self.is_usable = true;
         Ok(())
     }
@@ -92,9 +92,12 @@ impl Sink for KafkaSink {
     }
 }
 
+/// How much later than the thread's own deadlines its silence is noticed.
+const SILENCE_GRACE: Duration = Duration::from_secs(5);
+
 /// Waits for the thread. It keeps its own deadlines; this one is for a call of the client that never returns.
 async fn answer<T>(outcome: oneshot::Receiver<Result<T, SinkError>>, at_most: Duration) -> Result<T, SinkError> {
-    match timeout(at_most + Duration::from_secs(5), outcome).await {
+    match timeout(at_most + SILENCE_GRACE, outcome).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(SinkError::Unclear("the thread of the Kafka producer is over".to_owned())),
         Err(_) => Err(SinkError::Unclear("the Kafka producer does not answer".to_owned())),

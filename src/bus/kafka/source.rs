@@ -36,7 +36,8 @@ pub struct KafkaSource {
 pub struct KafkaReceipt(BTreeMap<Assignment, NextOffset>);
 
 impl KafkaSource {
-    /// Looks whether the topics exist and joins the group; the first partitions are assigned later. Fails with the
+    /// Looks whether the topics exist and joins the group; the first partitions are assigned later. Traps: a broker
+    /// with the default `group.initial.rebalance.delay.ms` takes 3 s for that when the group is new. Fails with the
     /// names of missing topics, or with the address when no broker answers within the start timeout. Cancel-safe.
     pub async fn open(settings: KafkaSourceSettings) -> Result<Self, KafkaFailure> {
         let handover = Arc::new(Handover::new(settings.buffer));

@@ -1,39 +1,53 @@
 //! Which topics are there, and how many partitions they have.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::connection::KafkaConnection;
 use super::error::{KafkaFailure, is_unreachable};
 use super::offset::Partition;
 use super::reader::{self, Reader};
-use super::settings::KafkaConnection;
 
-/// The partitions of topics. Blocks until the broker answers; fails when a topic is missing, and names all that are.
+/// How long a topic may be unknown before it counts as missing: a broker learns a moment later than the controller
+/// what was made.
+pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// The partitions of topics. Blocks until the broker answers; fails when a topic is missing for longer than
+/// `unknown_for`, and names all that are.
 pub(super) fn partitions(
     reader: &Reader,
     connection: &KafkaConnection,
     topics: &[String],
     timeout: Duration,
+    unknown_for: Duration,
 ) -> Result<Vec<Partition>, KafkaFailure> {
-    let mut partitions = Vec::new();
-    let mut missing = Vec::new();
-    for topic in topics {
-        match shape(reader, connection, topic, timeout)? {
-            Some(shape) => {
-                let topic: Arc<str> = topic.as_str().into();
-                partitions.extend((0..shape.partitions).map(|number| Partition { topic: topic.clone(), number }));
+    let give_up = Instant::now() + unknown_for;
+    loop {
+        let mut partitions = Vec::new();
+        let mut missing = Vec::new();
+        for name in topics {
+            match shape(reader, connection, name, timeout)? {
+                Some(shape) => {
+                    let topic: Arc<str> = name.as_str().into();
+                    partitions.extend((0..shape.partitions).map(|number| Partition { topic: topic.clone(), number }));
+                }
+                None => missing.push(name.clone()),
             }
-            None => missing.push(topic.clone()),
         }
-    }
-    if missing.is_empty() {
-        Ok(partitions)
-    } else {
-        Err(KafkaFailure::MissingTopics { servers: connection.servers().to_owned(), topics: missing })
+        if missing.is_empty() {
+            return Ok(partitions);
+        }
+        if Instant::now() >= give_up {
+            return Err(KafkaFailure::MissingTopics { servers: connection.servers().to_owned(), topics: missing });
+        }
+        thread::sleep(LOOK_AGAIN_AFTER);
     }
 }
 

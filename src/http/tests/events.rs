@@ -28,14 +28,14 @@ fn header<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
 #[tokio::test]
 async fn events_are_answered_in_order_after_they_were_settled() {
     let mut server = TestServer::start().await;
-    let body = r#"[{"id": "e-1", "type": "x"}, {"event_id":"e-2"} ,{"id":3},5,{"id":"e-5"}]"#;
+    let body = r#"[{"id": "e-1", "type": "x"}, {"data":{"event_id":"e-2"}} ,{"id":3},5,{"id":"e-5"}]"#;
     let sent = tokio::spawn(server.post_events(body).header("traceparent", "00-1-2-01").send());
     let (batch, receipt) = server.next_batch().await;
     let payloads: Vec<&str> =
         records(&batch).iter().map(|record| std::str::from_utf8(record.payload.as_deref().unwrap()).unwrap()).collect();
     assert_eq!(
         payloads,
-        [r#"{"id": "e-1", "type": "x"}"#, r#"{"event_id":"e-2"}"#, r#"{"id":3}"#, "5", r#"{"id":"e-5"}"#]
+        [r#"{"id": "e-1", "type": "x"}"#, r#"{"data":{"event_id":"e-2"}}"#, r#"{"id":3}"#, "5", r#"{"id":"e-5"}"#]
     );
     let first = records(&batch)[1];
     assert_eq!((first.position.topic.as_ref(), first.position.offset), ("http", 1));

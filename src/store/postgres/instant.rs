@@ -1,19 +1,21 @@
 //! Instants and days between the domain and the database driver.
 
 use sqlx::types::time::{Date, OffsetDateTime};
+use time::macros::datetime;
 
 use crate::domain::words::{Day, Timestamp};
 
 /// Julian day of 1970-01-01.
 const EPOCH_JULIAN_DAY: i32 = 2_440_588;
 
-/// An instant as the driver takes it. Instants outside the years 1 to 9999 are held at the end: the database cannot
-/// keep them, and no rule compares that far.
+/// The first and the last instant that are written; no rule compares beyond them.
+const FIRST: OffsetDateTime = datetime!(0001-01-01 00:00:00 UTC);
+const LAST: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
+
+/// An instant as the driver takes it, held at the ends of the calendar that database and driver share.
 pub(super) fn write(timestamp: Timestamp) -> OffsetDateTime {
-    let last = if timestamp.0 < 0 { i64::MIN } else { i64::MAX };
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(timestamp.0) * 1_000).unwrap_or_else(|_| {
-        if last < 0 { OffsetDateTime::UNIX_EPOCH } else { time::macros::datetime!(9999-12-31 23:59:59 UTC) }
-    })
+    let end = if timestamp.0 < 0 { FIRST } else { LAST };
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(timestamp.0) * 1_000).unwrap_or(end)
 }
 
 /// An instant as it came from the driver.

@@ -20,9 +20,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 pub use maintenance::MaintenanceReport;
 pub use verify::{Difference, Verification};
@@ -98,6 +98,15 @@ impl PostgresStore {
                 ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_TIMEOUT_MS),
             ])
             .disable_statement_logging();
+        // A pool tells only that it waited in vain; one connection of our own tells why.
+        let probe = tokio::time::timeout(
+            Duration::from_millis(settings.acquire_timeout_ms),
+            PgConnection::connect_with(&options),
+        );
+        let probe = probe.await.map_err(|_| {
+            StoreError::Transient(format!("no answer to a connection within {} ms", settings.acquire_timeout_ms))
+        })?;
+        probe.map_err(error::classify)?.close().await.map_err(error::classify)?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections)
             .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))

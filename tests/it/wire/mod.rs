@@ -1,20 +1,26 @@
 //! Bytes to domain and back.
 
 mod decode;
+mod encode;
+mod limits;
+mod registry;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
-use holdfast::domain::event::Envelope;
-use holdfast::domain::words::Timestamp;
-use holdfast::ports::{DeadLetter, Delivery, Position, Record};
+use holdfast::domain::event::{Envelope, Event};
+use holdfast::domain::words::{Line, StockKey, Timestamp};
+use holdfast::ports::{DeadLetter, DeadLetterReason, Delivery, Position, Record};
 use holdfast::wire::decode::{Decoded, Decoder, WriterSchemas};
 use holdfast::wire::schemas::{KnownSchemas, SOURCES};
 use holdfast::wire::topics::Topics;
 use serde_json::Value;
 
+const ORDER: &str = r#"{"order_id":"O-1","lines":[{"sku":"A","quantity":2}]}"#;
+const STRUCTURED: &[(&str, &str)] = &[("content-type", "application/cloudevents+json; charset=UTF-8")];
 /// The limit of the default settings.
 const MAX_EVENT_BYTES: usize = 2 << 20;
 /// 2026-11-21T15:45:00Z.
@@ -43,17 +49,17 @@ fn event(topic: &str, body: &str) -> Record {
     record(topic, &[("ce_id", "e-1"), ("ce_source", "shop")], body)
 }
 
-fn decode(record: Record) -> Result<Envelope, DeadLetter> {
+fn decode(record: Record) -> Result<Envelope, Box<DeadLetter>> {
     decode_with(&decoder(), record)
 }
 
-fn decode_with(decoder: &Decoder, record: Record) -> Result<Envelope, DeadLetter> {
+fn decode_with(decoder: &Decoder, record: Record) -> Result<Envelope, Box<DeadLetter>> {
     match decoder.decode(Delivery::Record(record), &WriterSchemas::default(), RECEIVED_AT) {
         Decoded::Event(envelope, original) => {
             assert!(original.is_some(), "the original bytes are kept");
             Ok(*envelope)
         }
-        Decoded::DeadLetter(letter) => Err(letter),
+        Decoded::DeadLetter(letter) => Err(Box::new(letter)),
     }
 }
 
@@ -71,4 +77,25 @@ fn datum(schema: &Schema, body: &Value) -> Vec<u8> {
 fn single_object(name: &str, body: &Value) -> Vec<u8> {
     let schema = schema(name);
     [&[0xc3, 0x01][..], &schema.fingerprint::<Rabin>().bytes, &datum(&schema, body)].concat()
+}
+
+fn lines(event: &Event) -> &[Line] {
+    match event {
+        Event::OrderCreated(event) => &event.lines,
+        Event::CartUpdated(event) => &event.lines,
+        Event::StockReceived(event) => &event.lines,
+        other => panic!("{other:?} has no lines"),
+    }
+}
+
+fn line(sku: &str, quantity: i64) -> Line {
+    Line { key: StockKey::new(sku, "default"), quantity }
+}
+
+fn reason(record: Record) -> DeadLetterReason {
+    let original = record.clone();
+    let letter = decode(record).expect_err("should be a dead letter");
+    assert_eq!(letter.record, original, "a dead letter keeps the record as it came");
+    assert!(letter.detail.len() < 400, "{}", letter.detail);
+    letter.reason
 }

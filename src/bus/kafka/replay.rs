@@ -1,0 +1,270 @@
+//! Setting a group back (or forth): a plan to look at, then the commit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::domain::words::Timestamp;
+
+use super::connection::KafkaConnection;
+use super::error::KafkaFailure;
+use super::offset::{NextOffset, Partition, offset_list};
+use super::reader::{self, Reader};
+use super::topics;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where a group is to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayTarget {
+    /// At the first record that the broker still has.
+    Start,
+    /// At the first record that is no older than this, by the broker's timestamps; at the end where there is none.
+    /// Where publishers use transactions it may be earlier, because the broker counts their markers as records.
+    Time(Timestamp),
+    /// At these offsets; partitions that are not named stay where they are.
+    Offsets(Vec<PartitionOffset>),
+}
+
+/// An offset in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionOffset {
+    /// The topic as the broker names it.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset of the record to be read next.
+    pub offset: i64,
+}
+
+/// What a replay would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayPlan {
+    /// The group.
+    pub group: String,
+    /// By topic and partition.
+    pub moves: Vec<ReplayMove>,
+}
+
+/// What it would do to one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayMove {
+    /// The topic as the broker names it.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where the group is; `None` when it never committed anything here.
+    pub current: Option<i64>,
+    /// Where it would go on.
+    pub new: i64,
+    /// How many offsets lie between there and the end. Markers of transactions count, so this is an upper bound of
+    /// the records.
+    pub records: i64,
+}
+
+/// Why a replay is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Somebody works in the group.
+    #[error("consumer group {group} is active ({}); stop its workers first", members.join(", "))]
+    GroupActive {
+        /// The group.
+        group: String,
+        /// Client and host of each member that could be seen.
+        members: Vec<String>,
+    },
+    /// A partition that does not exist or is not read by the group's topics.
+    #[error("{topic}/{partition} is no partition of the group's topics; look at them with: holdfast topics check")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// An offset that the partition does not have.
+    #[error("{topic}/{partition} has no offset {offset}; it reaches from {first} to {end}")]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// What was asked for.
+        offset: i64,
+        /// The first record that the broker still has.
+        first: i64,
+        /// Where the next record will stand.
+        end: i64,
+    },
+    /// A failed call.
+    #[error(transparent)]
+    Kafka(#[from] KafkaFailure),
+}
+
+/// Works out where a group would go on. Changes nothing, but refuses already while the group has members. Blocks for
+/// some requests to the broker.
+pub fn plan_replay(
+    connection: &KafkaConnection,
+    group: &str,
+    topics: &[String],
+    target: &ReplayTarget,
+) -> Result<ReplayPlan, ReplayError> {
+    let observer = observer(connection, group)?;
+    refuse_active_group(&observer, group)?;
+    let partitions = topics::partitions(&observer, connection, topics, REQUEST_TIMEOUT, topics::UNKNOWN_FOR)?;
+    let named = named_offsets(target, &partitions)?;
+    let partitions: Vec<Partition> = match &named {
+        Some(named) => partitions.into_iter().filter(|partition| named.contains_key(partition)).collect(),
+        None => partitions,
+    };
+    let committed = committed(&observer, &partitions)?;
+    let at_time = match target {
+        ReplayTarget::Time(time) => offsets_at(&observer, &partitions, *time)?,
+        ReplayTarget::Start | ReplayTarget::Offsets(_) => BTreeMap::new(),
+    };
+    let mut moves = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let (first, end) = observer
+            .fetch_watermarks(&partition.topic, partition.number, REQUEST_TIMEOUT)
+            .map_err(KafkaFailure::client(format!("reading the ends of {}/{}", partition.topic, partition.number)))?;
+        let named = named.as_ref().and_then(|named| named.get(&partition));
+        let new = match named {
+            Some(offset) if (first..=end).contains(offset) => *offset,
+            Some(offset) => return Err(out_of_range(&partition, *offset, first, end)),
+            None => match target {
+                ReplayTarget::Time(_) => at_time.get(&partition).copied().unwrap_or(end),
+                ReplayTarget::Start | ReplayTarget::Offsets(_) => first,
+            },
+        };
+        moves.push(ReplayMove {
+            topic: partition.topic.to_string(),
+            partition: partition.number,
+            current: committed.get(&partition).copied(),
+            new,
+            records: end - new,
+        });
+    }
+    Ok(ReplayPlan { group: group.to_owned(), moves })
+}
+
+/// Commits what was planned. The broker itself refuses it when a member has joined meanwhile. Blocks.
+pub fn apply_replay(connection: &KafkaConnection, plan: &ReplayPlan) -> Result<(), ReplayError> {
+    if plan.moves.is_empty() {
+        return Ok(());
+    }
+    let observer = observer(connection, &plan.group)?;
+    refuse_active_group(&observer, &plan.group)?;
+    let offset = |planned: &ReplayMove| {
+        let partition = Partition { topic: planned.topic.as_str().into(), number: planned.partition };
+        (partition, NextOffset::at(planned.new))
+    };
+    let offsets: Vec<_> = plan.moves.iter().map(offset).collect();
+    let committed = offset_list(&offsets).and_then(|list| observer.commit(&list, CommitMode::Sync));
+    match committed {
+        Ok(()) => Ok(()),
+        Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::RebalanceInProgress)) => {
+            Err(ReplayError::GroupActive { group: plan.group.clone(), members: vec!["joined just now".to_owned()] })
+        }
+        Err(cause) => {
+            let doing = format!("committing offsets of group {}", plan.group);
+            Err(KafkaFailure::Client { doing, cause }.into())
+        }
+    }
+}
+
+fn observer(connection: &KafkaConnection, group: &str) -> Result<std::sync::Arc<Reader>, KafkaFailure> {
+    let doing = format!("looking at group {group}");
+    reader::new(&connection.group_observer(group)).map_err(KafkaFailure::client(doing))
+}
+
+fn refuse_active_group(observer: &Reader, group: &str) -> Result<(), ReplayError> {
+    let listed = observer
+        .fetch_group_list(Some(group), REQUEST_TIMEOUT)
+        .map_err(KafkaFailure::client(format!("looking for members of group {group}")))?;
+    let members: Vec<String> = listed
+        .groups()
+        .iter()
+        .filter(|listed| listed.name() == group)
+        .flat_map(|listed| listed.members())
+        .map(|member| format!("{} at {}", member.client_id(), member.client_host().trim_start_matches('/')))
+        .collect();
+    if members.is_empty() { Ok(()) } else { Err(ReplayError::GroupActive { group: group.to_owned(), members }) }
+}
+
+/// The offsets that were named, when the target names any; fails on partitions that are not there.
+fn named_offsets(
+    target: &ReplayTarget,
+    partitions: &[Partition],
+) -> Result<Option<BTreeMap<Partition, i64>>, ReplayError> {
+    let ReplayTarget::Offsets(offsets) = target else { return Ok(None) };
+    let mut named = BTreeMap::new();
+    for PartitionOffset { topic, partition, offset } in offsets {
+        let wanted = Partition { topic: topic.as_str().into(), number: *partition };
+        if !partitions.contains(&wanted) {
+            return Err(ReplayError::UnknownPartition { topic: topic.clone(), partition: *partition });
+        }
+        named.insert(wanted, *offset);
+    }
+    Ok(Some(named))
+}
+
+fn committed(observer: &Reader, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, KafkaFailure> {
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found = observer
+        .committed_offsets(list_at(partitions, Offset::Invalid), REQUEST_TIMEOUT)
+        .map_err(KafkaFailure::client("reading committed offsets"))?;
+    Ok(known_offsets(&found))
+}
+
+/// Where the first record of a time stands, for partitions that have one.
+pub(super) fn offsets_at(
+    reader: &Reader,
+    partitions: &[Partition],
+    time: Timestamp,
+) -> Result<BTreeMap<Partition, i64>, KafkaFailure> {
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // The client takes the time, in the milliseconds of the broker, where the offset would stand. Rounded down: a
+    // record too many is recognised as seen, a record too few would be missed.
+    let milliseconds = time.0.max(0).div_euclid(1_000);
+    let found = reader
+        .offsets_for_times(list_at(partitions, Offset::Offset(milliseconds)), REQUEST_TIMEOUT)
+        .map_err(KafkaFailure::client("looking for offsets by time"))?;
+    Ok(known_offsets(&found))
+}
+
+fn list_at(partitions: &[Partition], offset: Offset) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        // It fails for negative offsets only, and there are none here.
+        let _ = list.add_partition_offset(&partition.topic, partition.number, offset);
+    }
+    list
+}
+
+fn known_offsets(list: &TopicPartitionList) -> BTreeMap<Partition, i64> {
+    let elements = list.elements();
+    let known = elements.iter().filter_map(|element| match element.offset() {
+        Offset::Offset(offset) => {
+            Some((Partition { topic: element.topic().into(), number: element.partition() }, offset))
+        }
+        _ => None,
+    });
+    known.collect()
+}
+
+fn out_of_range(partition: &Partition, offset: i64, first: i64, end: i64) -> ReplayError {
+    ReplayError::OffsetOutOfRange {
+        topic: partition.topic.to_string(),
+        partition: partition.number,
+        offset,
+        first,
+        end,
+    }
+}

@@ -1,0 +1,210 @@
+//! One installation: a database and topics of its own, and the processes on them.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::servers::{KafkaAddress, shared_kafka};
+use crate::shop::new_database;
+
+/// Longer than anything here takes on a slow machine.
+pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A database and topics that no other test uses.
+pub struct Installation {
+    pub database: String,
+    /// Where the worker finds it; a proxy may stand before it.
+    pub store_url: String,
+    pub kafka: KafkaAddress,
+    prefix: String,
+    pub environment: Vec<(String, String)>,
+}
+
+/// A process that ends with the test.
+pub struct Worker {
+    pub child: Child,
+    pub http_port: u16,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Only what is still there; a worker that ended is no error here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Installation {
+    /// On the servers that all tests share, with topics made.
+    pub async fn new() -> Self {
+        let kafka = tokio::task::spawn_blocking(shared_kafka).await.expect("Kafka should start");
+        let installation = Self::bare(new_database().await, kafka);
+        installation.succeed(&["topics", "apply"]);
+        installation
+    }
+
+    /// Nothing made yet.
+    pub fn bare(database: String, kafka: KafkaAddress) -> Self {
+        let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
+        Self { store_url: database.clone(), database, kafka, prefix, environment: Vec::new() }
+    }
+
+    /// A command of the binary with this installation's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command
+            .args(arguments)
+            .env("HOLDFAST__STORE__URL", &self.store_url)
+            .env("HOLDFAST__SOURCE__URL", format!("kafka://{}", self.kafka.bootstrap))
+            .env("HOLDFAST__SOURCE__GROUP", format!("{}group", self.prefix))
+            .env("HOLDFAST__TOPICS__PREFIX", &self.prefix)
+            .env("HOLDFAST__SINK__ENCODING", "json")
+            // Several, and few enough that one broker makes them in no time for every test.
+            .env("HOLDFAST__TOPICS__PARTITIONS", "3")
+            // Workers of the tests lose sight of each other sooner than real ones, so that takeovers are quick.
+            .env("HOLDFAST__SOURCE__KAFKA__SESSION.TIMEOUT.MS", "6000")
+            .env("HOLDFAST__RELAY__LEASE_S", "2")
+            .envs(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary should run")
+    }
+
+    /// Runs a command that must succeed; returns what it printed.
+    pub fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {}: {errors}", output.status);
+        String::from_utf8(output.stdout).expect("commands print text")
+    }
+
+    /// Publishes events, one JSON object a line.
+    pub fn publish(&self, events: &[Value]) {
+        let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
+        self.publish_lines(&["publish", "-"], &lines);
+    }
+
+    /// Publishes lines as they are.
+    pub fn publish_lines(&self, arguments: &[&str], lines: &str) {
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary should run");
+        let mut input = child.stdin.take().expect("standard input was asked for");
+        input.write_all(lines.as_bytes()).expect("publish should read");
+        drop(input);
+        assert!(child.wait().expect("publish should end").success());
+    }
+
+    /// Starts a worker.
+    pub fn worker(&self) -> Worker {
+        self.worker_with(&[])
+    }
+
+    /// Starts a worker with more in its environment.
+    pub fn worker_with(&self, environment: &[(&str, &str)]) -> Worker {
+        let http_port = free_port();
+        let child = self
+            .command(&["run", "--http-listen", &format!("127.0.0.1:{http_port}")])
+            .envs(environment.iter().copied())
+            .spawn()
+            .expect("the binary should run");
+        Worker { child, http_port }
+    }
+
+    /// Everything published so far, in order of `seq`.
+    pub fn published(&self) -> Vec<Value> {
+        let lines = self.succeed(&["subscribe", "--from", "start", "--until-end"]);
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line should be an event")).collect()
+    }
+
+    /// Everything on the dead-letter topic.
+    pub fn dead_letters(&self) -> Vec<Value> {
+        let topic = ["subscribe", "--topic", "inventory-dead-letters", "--from", "start", "--until-end"];
+        self.succeed(&topic).lines().map(|line| serde_json::from_str(line).expect("a line should be JSON")).collect()
+    }
+
+    /// One number from the database.
+    pub async fn number(&self, query: &str) -> i64 {
+        let mut connection = PgConnection::connect(&self.database).await.expect("the database should answer");
+        let number = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await;
+        connection.close().await.expect("a connection should close");
+        number.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Waits until so many identities are filed and everything committed is published and marked so.
+    pub async fn wait_until_handled(&self, identities: i64) {
+        let handled = format!(
+            "select case when (select count(*) from inbox) = {identities}
+                          and (select last_number from outbox_counter) = (select published_number from relay)
+                    then 1 else 0 end::bigint"
+        );
+        let started = Instant::now();
+        while self.number(&handled).await == 0 {
+            if started.elapsed() > DEADLINE {
+                let inbox = self.number("select count(*) from inbox").await;
+                let last = self.number("select last_number from outbox_counter").await;
+                let published = self.number("select published_number from relay").await;
+                panic!("{inbox} of {identities} identities are filed, {published} of {last} batches are published");
+            }
+        }
+    }
+
+    /// What must hold whenever the workers are at rest: the database is sound, and the stream is the outbox, once and
+    /// in order.
+    pub async fn assert_sound(&self) -> Vec<Value> {
+        self.succeed(&["verify"]);
+        let published = self.published();
+        let seqs: Vec<i64> = published.iter().map(|event| event["data"]["seq"].as_i64().expect("a seq")).collect();
+        let last = self.number("select last_seq from outbox_counter").await;
+        assert_eq!(seqs, (1..=last).collect::<Vec<_>>(), "the stream has a hole or a repetition");
+        published
+    }
+}
+
+impl Worker {
+    /// Waits until it ended; returns its exit code, `None` when a signal ended it.
+    pub fn wait(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the worker should be there") {
+                return status.code();
+            }
+            assert!(started.elapsed() < DEADLINE, "the worker does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill should run");
+        assert!(status.success(), "kill -s {name}");
+    }
+
+    /// Asks the sidecar; the status and the body, or nothing while it does not answer.
+    pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
+        let response = reqwest::get(format!("http://127.0.0.1:{}{path}", self.http_port)).await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// Waits until the sidecar gives this status.
+    pub async fn wait_for(&self, path: &str, status: u16) {
+        let started = Instant::now();
+        while self.ask(path).await.map(|(status, _)| status) != Some(status) {
+            assert!(started.elapsed() < DEADLINE, "{path} never gave {status}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A port that nobody listens on at the moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port should be free");
+    listener.local_addr().expect("it is bound").port()
+}
