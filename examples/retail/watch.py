@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import socket
 import subprocess
 import sys
@@ -37,16 +38,15 @@ WEEK_ENDS = "2010-12-08"
 WEEK = Supply("week", 50, 80, ("2010-12-03T06:00:00Z", "2010-12-05T06:00:00Z", "2010-12-07T06:00:00Z"))
 SEED = 1
 USUAL_PORT = 8080
-OPENING_DEADLINE_S = 60
+OPENING_DEADLINE_S = 120
 SUMMARY_EVERY_S = 10
 
 
 def main() -> int:
     arguments = parse_arguments()
-    ends_at = None if arguments.seconds is None else time.monotonic() + arguments.seconds
     life.listen()
     try:
-        watch(arguments.binary.resolve(), arguments.minutes * 60, ends_at)
+        watch(arguments.binary.resolve(), arguments.minutes * 60, arguments.seconds)
     except Failure as failure:
         say(str(failure))
         return EXIT_FAILED
@@ -56,8 +56,9 @@ def main() -> int:
     return 0
 
 
-def watch(binary: Path, seconds: float, ends_at: float | None) -> None:
-    """Sets everything up, feeds the week in so many seconds, and goes on until it is asked to stop."""
+def watch(binary: Path, seconds: float, at_most: float | None) -> None:
+    """Sets everything up, feeds the week in so many seconds, and goes on until it is asked to stop or the show has
+    lasted its time."""
     invoices = [invoice for invoice in orders.read() if invoice.invoiced_at < WEEK_ENDS]
     plan = planning.make(orders.sort(invoices), WEEK, SEED, datetime.now(timezone.utc))
     say("starting PostgreSQL and Kafka")
@@ -78,9 +79,10 @@ def watch(binary: Path, seconds: float, ends_at: float | None) -> None:
         news = News(plan)
         listener = follow(holdfast, news)
         stack.callback(listener.kill)
-        feed(holdfast, worker, plan.stream, seconds, ends_at, news)
-        print("The week is over. The worker goes on until Ctrl-C.", flush=True)
-        while ends_at is None or time.monotonic() < ends_at:
+        ends_at = math.inf if at_most is None else time.monotonic() + at_most
+        if feed(holdfast, worker, plan.stream, seconds, ends_at, news):
+            print("The week is over. The worker goes on until Ctrl-C.", flush=True)
+        while time.monotonic() < ends_at:
             worker.demand_running()
             time.sleep(0.2)
 
@@ -124,24 +126,25 @@ def feed(
     worker: Worker,
     stream: list[events.Event],
     seconds: float,
-    ends_at: float | None,
+    ends_at: float,
     news: News,
-) -> None:
-    """Publishes the events one by one at an even pace, until they end or the time is up."""
+) -> bool:
+    """Publishes the events one by one at an even pace. Returns whether all of them were when the time was up."""
     publisher = holdfast.piped("publish", "-", log=holdfast.folder / "publish.log", stdin=subprocess.PIPE, text=True)
     began = summary_at = time.monotonic()
     try:
         for number, event in enumerate(stream):
             time.sleep(max(began + seconds * number / len(stream) - time.monotonic(), 0))
             now = time.monotonic()
-            if ends_at is not None and now >= ends_at:
-                return
+            if now >= ends_at:
+                return False
             worker.demand_running()
             publisher.stdin.write(event.line() + "\n")
             publisher.stdin.flush()
             if now - summary_at >= SUMMARY_EVERY_S:
                 summary_at = now
                 print(news.summary(number / (now - began)), flush=True)
+        return True
     finally:
         with contextlib.suppress(BrokenPipeError):
             publisher.stdin.close()
@@ -163,7 +166,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=Path, default=RELEASE_BINARY, metavar="FILE", help="the worker's program")
     parser.add_argument("--minutes", type=float, default=3, help="how long the week takes")
-    parser.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", help="end by itself after so long")
+    parser.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", help="end the show by itself after so long")
     arguments = parser.parse_args()
     if arguments.minutes <= 0:
         parser.error("--minutes must be above 0")

@@ -66,7 +66,7 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     installation.kafka.bootstrap = format!("127.0.0.1:{}", free_port());
     let (code, said) = refused(&installation, &[]);
     assert_eq!(code, 1, "{said}");
-    assert_one_line(&said, &[&installation.kafka.bootstrap, "source.url"]);
+    assert_one_line(&said, &[&installation.kafka.bootstrap, "check the address"]);
     installation.kafka = kafka;
 }
 
