@@ -46,6 +46,11 @@ struct Answer {
 impl Servers {
     /// Fetches the named servers when they are not there yet, starts them and returns when each of them answers.
     pub fn start(names: &[&str]) -> Self {
+        Self::start_with(names, &[])
+    }
+
+    /// The same, with settings of PostgreSQL as `NAME=VALUE`.
+    pub fn start_with(names: &[&str], postgres_options: &[&str]) -> Self {
         let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/servers.py");
         let fetched = Command::new("python3").arg(tool).arg("fetch").args(names).stdout(Stdio::null()).status();
         assert!(fetched.expect("python3 should be installed").success(), "could not fetch {names:?}");
@@ -53,6 +58,7 @@ impl Servers {
             .arg(tool)
             .arg("run")
             .args(names)
+            .args(postgres_options.iter().flat_map(|option| ["--postgres-option", option]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

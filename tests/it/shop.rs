@@ -62,23 +62,36 @@ async fn execute(url: &str, statement: String) {
     connection.close().await.expect("a connection should close");
 }
 
-/// A new database with the current schema, owned by the ordinary user. Returns its URL.
+/// A new database on the shared server. Returns its URL.
 pub async fn new_database() -> String {
-    static READY: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    static SHARED: tokio::sync::OnceCell<Databases> = tokio::sync::OnceCell::const_new();
     let server = tokio::task::spawn_blocking(shared_postgres).await.expect("the server should start");
-    READY
-        .get_or_init(|| async {
-            execute(&server.url, format!("create role {USER} login nosuperuser nocreatedb nocreaterole")).await;
-            execute(&server.url, format!("create database {TEMPLATE} owner {USER}")).await;
-            let store = PostgresStore::connect(settings(server.database(TEMPLATE))).await.expect("it should connect");
-            store.migrate().await.expect("an ordinary user should be able to migrate");
-            store.close().await;
-        })
-        .await;
-    let name = format!("shop_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    execute(&server.url, format!("create database {name} template {TEMPLATE} owner {USER}")).await;
-    server.database(&name)
+    SHARED.get_or_init(|| Databases::on(server)).await.create().await
+}
+
+/// The databases of one server: each a copy of one that was migrated once, owned by the ordinary user.
+pub struct Databases {
+    server: PostgresAddress,
+    created: AtomicU32,
+}
+
+impl Databases {
+    /// Makes ready on a new server.
+    pub async fn on(server: PostgresAddress) -> Self {
+        execute(&server.url, format!("create role {USER} login nosuperuser nocreatedb nocreaterole")).await;
+        execute(&server.url, format!("create database {TEMPLATE} owner {USER}")).await;
+        let store = PostgresStore::connect(settings(server.database(TEMPLATE))).await.expect("it should connect");
+        store.migrate().await.expect("an ordinary user should be able to migrate");
+        store.close().await;
+        Self { server, created: AtomicU32::new(0) }
+    }
+
+    /// A new database with the current schema. Returns its URL.
+    pub async fn create(&self) -> String {
+        let name = format!("shop_{}", self.created.fetch_add(1, Ordering::Relaxed));
+        execute(&self.server.url, format!("create database {name} template {TEMPLATE} owner {USER}")).await;
+        self.server.database(&name)
+    }
 }
 
 /// The usual settings of a store.
