@@ -187,14 +187,17 @@ fn spawn<E: fmt::Display>(
 impl Worker {
     /// Waits for the stop or for a part that ends before it, then drains.
     async fn watch(mut self, stop: CancellationToken) -> Result<(), Failure> {
-        let early = tokio::select! {
+        let ended = tokio::select! {
+            biased;
             () = stop.cancelled() => None,
             ended = self.intake.join_next() => ended,
             ended = self.rest.join_next() => ended,
         };
+        // A part that heard of the stop first has ended as it should.
+        let early = !stop.is_cancelled();
         stop.cancel();
         let drained = tokio::time::timeout(self.drain_timeout, self.drain_parts()).await;
-        let mut failures: Vec<String> = early.into_iter().filter_map(|ended| complaint(ended, true)).collect();
+        let mut failures: Vec<String> = ended.into_iter().filter_map(|ended| complaint(ended, early)).collect();
         match drained {
             Ok(later) => failures.extend(later),
             Err(_) => {

@@ -126,6 +126,9 @@ pub struct ClaimLine {
     pub shipped: i64,
     /// Come back, cumulatively.
     pub returned: i64,
+    /// Called off in parts and not given back, because it was shipped or never held: what tells a repetition of such a
+    /// part from a further one.
+    pub too_late: i64,
     /// Given back because time ran out: what a late confirmation or shipment asks for again.
     pub lapsed: i64,
     /// Asked for by the newest version when that version was refused and the order stayed as it was: what tells a
@@ -137,6 +140,11 @@ impl ClaimLine {
     /// Units that the claim has, set aside or taken out.
     pub fn held(&self) -> i64 {
         self.reserved + self.deducted
+    }
+
+    /// Units that were called off in parts, cumulatively, whatever could be given back of them.
+    pub fn called_off(&self) -> i64 {
+        self.released + self.too_late
     }
 
     /// Units that could still be called off: held and not shipped.

@@ -13,5 +13,7 @@ mod goods;
 mod orders;
 pub mod rules;
 pub mod stock;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 pub mod words;

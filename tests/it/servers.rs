@@ -26,14 +26,8 @@ struct Talk {
 pub enum Action {
     /// Every process of it at once, as a crash would.
     Kill,
-    /// The clean way.
-    Stop,
     /// On its old port and data.
     Start,
-    /// Freeze it: connections stay open and nothing answers.
-    Pause,
-    /// End a pause.
-    Resume,
 }
 
 /// Where Kafka is.
@@ -41,8 +35,6 @@ pub enum Action {
 pub struct KafkaAddress {
     /// `host:port`.
     pub bootstrap: String,
-    /// The folder with the jars of the broker and of Kafka's own tools.
-    pub libs: String,
 }
 
 #[derive(Deserialize)]
@@ -80,10 +72,7 @@ impl Servers {
     pub fn act(&self, action: Action, server: &str) {
         let word = match action {
             Action::Kill => "kill",
-            Action::Stop => "stop",
             Action::Start => "start",
-            Action::Pause => "pause",
-            Action::Resume => "resume",
         };
         let mut talk = self.lock();
         let orders = talk.orders.as_mut().expect("it is closed only when this value is dropped");

@@ -1,11 +1,11 @@
 //! `order-cancelled`, whole or in part, before or after its order; and the end of a reservation's time.
 
-use super::fulfilled::{everything_shipped, remember, told};
+use super::fulfilled::{remember, told};
 use super::table::{Step, Trigger, step};
-use super::{Conclusion, IGNORED, answer, conflict, give_back};
+use super::{Conclusion, IGNORED, answer, close_if_done, conflict, give_back};
 use crate::domain::announce::{AnswerLine, AnswerOutcome};
 use crate::domain::books::{Broken, Work};
-use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
+use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
 use crate::domain::event::{Event, OrderCancelled};
 use crate::domain::stock::Counters;
 use crate::domain::verdict::Verdict;
@@ -61,7 +61,12 @@ pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancell
 
 /// Whether a part asks for nothing that was not called off before: quantities are cumulative.
 fn is_repeated(claim: &Claim, parts: &[Line]) -> bool {
-    parts.iter().all(|part| claim.lines.get(&part.key).is_some_and(|line| part.quantity <= line.released))
+    parts.iter().all(|part| claim.lines.get(&part.key).is_some_and(|line| further(line, part) == 0))
+}
+
+/// Units that a part asks for beyond what was given back, if it asks for more than the parts before it.
+fn further(line: &ClaimLine, part: &Line) -> i64 {
+    if part.quantity > line.called_off() { part.quantity - line.released } else { 0 }
 }
 
 /// Gives back everything that is held and not shipped, and closes the order.
@@ -81,19 +86,13 @@ fn cancel_whole(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion
 fn cancel_part(work: &mut Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Result<Conclusion, Broken> {
     let mut lines = Vec::with_capacity(parts.len());
     for part in parts {
-        let released = claim.lines.get(&part.key).map_or(0, |line| line.released);
-        lines.push(release(work, claim, &part.key, part.quantity, part.quantity - released)?);
+        let units = claim.lines.get(&part.key).map_or(0, |line| further(line, part));
+        lines.push(release(work, claim, &part.key, part.quantity, units)?);
+        note_part(claim, part);
     }
-    let outcome = if claim.lines.values().all(|line| line.held() == 0) {
-        claim.state = ClaimState::Cancelled;
-        claim.expires_at = None;
-        AnswerOutcome::Cancelled
-    } else {
-        if everything_shipped(claim) {
-            claim.state = ClaimState::Shipped;
-        }
-        AnswerOutcome::Released
-    };
+    close_if_done(claim);
+    let cancelled = claim.state == ClaimState::Cancelled;
+    let outcome = if cancelled { AnswerOutcome::Cancelled } else { AnswerOutcome::Released };
     Ok((Verdict::Applied, Some(answer(claim, outcome, None, lines))))
 }
 
@@ -103,10 +102,11 @@ fn call_off(work: &Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Conclusio
     let had_lapsed = claim.lines.values().any(|line| line.lapsed > 0);
     for part in parts {
         if let Some(line) = claim.lines.get_mut(&part.key) {
-            let units = (part.quantity - line.released).clamp(0, line.lapsed);
+            let units = further(line, part).min(line.lapsed);
             line.lapsed -= units;
             line.released += units;
         }
+        note_part(claim, part);
     }
     let outcome = if had_lapsed && claim.lines.values().all(|line| line.lapsed == 0) {
         claim.state = ClaimState::Cancelled;
@@ -116,6 +116,13 @@ fn call_off(work: &Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Conclusio
     };
     let lines = parts.iter().map(|part| told(work, claim, &part.key, part.quantity, 0)).collect();
     (Verdict::Applied, Some(answer(claim, outcome, None, lines)))
+}
+
+/// Keeps how much of a line was called off in parts. A line that the order does not have leaves no trace.
+fn note_part(claim: &mut Claim, part: &Line) {
+    if let Some(line) = claim.lines.get_mut(&part.key).filter(|line| **line != ClaimLine::default()) {
+        line.too_late = line.called_off().max(part.quantity) - line.released;
+    }
 }
 
 fn release(

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::fulfilled::everything_shipped;
 use super::table::{Comparison, Step, Trigger, step};
 use super::{
-    Conclusion, IGNORED, answer, available_with, conflict, first_reason, give_back, missing, short_lines, take,
-    unsellable,
+    Conclusion, IGNORED, answer, available_with, close_if_done, conflict, first_reason, give_back, missing,
+    short_lines, take, unsellable,
 };
 use crate::domain::announce::{Answer, AnswerLine, AnswerOutcome, Reason};
 use crate::domain::books::{Broken, Work};
@@ -241,17 +240,18 @@ fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> R
     if let (Some(deadline), Some(seconds)) = (claim.expires_at, event.ttl_seconds) {
         claim.expires_at = Some(deadline.min(work.now().plus_seconds(seconds)));
     }
-    if everything_shipped(claim) {
-        claim.state = ClaimState::Shipped;
-        claim.expires_at = None;
-    }
+    close_if_done(claim);
     let lines = event.lines.iter().map(|line| held_line(work, claim, line)).collect();
-    Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Granted, None, lines))))
+    let cancelled = claim.state == ClaimState::Cancelled;
+    let outcome = if cancelled { AnswerOutcome::Cancelled } else { AnswerOutcome::Granted };
+    Ok((Verdict::Applied, Some(answer(claim, outcome, None, lines))))
 }
 
 fn held_line(work: &Work<'_, '_>, claim: &Claim, line: &Line) -> AnswerLine {
-    let granted = claim.lines.get(&line.key).map_or(0, ClaimLine::held);
-    let available = work.available(&line.key) + granted;
+    let held = claim.lines.get(&line.key).map_or(0, ClaimLine::held);
+    // More may have been shipped than is asked for now.
+    let granted = held.min(line.quantity);
+    let available = work.available(&line.key) + held;
     AnswerLine { key: line.key.clone(), requested: line.quantity, granted, available, reason: None }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::table::{Step, Trigger, step};
-use super::{Conclusion, IGNORED, answer, conflict, deduct_reserved, missing, short_lines, take};
+use super::{Conclusion, IGNORED, answer, close_if_done, conflict, deduct_reserved, missing, short_lines, take};
 use crate::domain::announce::{AnswerLine, AnswerOutcome, Reason};
 use crate::domain::books::{Broken, Work};
 use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState, Remembered};
@@ -119,8 +119,9 @@ fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim, deduct: bool) -> Result<C
     if claim.state == ClaimState::Reserved {
         claim.state = if deduct { ClaimState::Deducted } else { ClaimState::Confirmed };
     }
-    let lines = claim.lines.iter().filter(|(_, line)| line.requested > 0 || line.held() > 0);
-    let lines = lines.map(|(key, line)| told(work, claim, key, line.requested, line.held())).collect();
+    let lines = claim.lines.iter().filter(|(_, line)| line.requested > 0);
+    let lines =
+        lines.map(|(key, line)| told(work, claim, key, line.requested, line.held().min(line.requested))).collect();
     Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Confirmed, None, lines))))
 }
 
@@ -186,7 +187,8 @@ fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Res
     }
     claim.shipments.push(event.shipment.clone());
     claim.expires_at = None;
-    claim.state = if everything_shipped(claim) { ClaimState::Shipped } else { ClaimState::Deducted };
+    claim.state = ClaimState::Deducted;
+    close_if_done(claim);
     Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Shipped, None, lines))))
 }
 
@@ -197,11 +199,6 @@ fn unshipped_lines(claim: &Claim) -> Vec<(StockKey, i64)> {
         .filter(|(_, line)| line.unshipped() > 0)
         .map(|(key, line)| (key.clone(), line.unshipped()))
         .collect()
-}
-
-/// Whether nothing that the order holds is still to be shipped, and something was.
-pub(super) fn everything_shipped(claim: &Claim) -> bool {
-    claim.lines.values().all(|line| line.unshipped() == 0) && claim.lines.values().any(|line| line.shipped > 0)
 }
 
 /// A line of an answer that tells what was done, not what was short. Nothing is available to a line that the order does

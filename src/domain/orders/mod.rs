@@ -13,7 +13,7 @@ pub(super) use fulfilled::{confirmed, shipped};
 
 use super::announce::{Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason};
 use super::books::{Broken, Work};
-use super::claim::{Claim, ClaimLine};
+use super::claim::{Claim, ClaimLine, ClaimState};
 use super::stock::{Counters, Status};
 use super::verdict::Verdict;
 use super::words::{Line, StockKey};
@@ -89,6 +89,20 @@ fn short_lines(work: &Work<'_, '_>, wanted: &[Line], own_hold: impl Fn(&StockKey
 /// What a request could have of a row when its own cart's hold counts as free; never below 0.
 pub(super) fn available_with(work: &Work<'_, '_>, key: &StockKey, own_hold: i64) -> i64 {
     work.row(key).map_or(0, |row| (row.counters.available() + own_hold).max(0))
+}
+
+/// Moves an order on that is left without anything to ship: called off when it holds nothing, shipped when all that it
+/// holds is.
+fn close_if_done(claim: &mut Claim) {
+    let state = if claim.lines.values().all(|line| line.held() == 0) {
+        ClaimState::Cancelled
+    } else if claim.lines.values().all(|line| line.unshipped() == 0) {
+        ClaimState::Shipped
+    } else {
+        return;
+    };
+    claim.state = state;
+    claim.expires_at = None;
 }
 
 /// Adds units to a line: out of on_hand at once, or set aside.

@@ -29,6 +29,8 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "is_zero")]
     returned: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
+    too_late: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
     lapsed: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
     refused: i64,
@@ -62,6 +64,7 @@ pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
             released: line.released,
             shipped: line.shipped,
             returned: line.returned,
+            too_late: line.too_late,
             lapsed: line.lapsed,
             refused: line.refused,
         })
@@ -81,6 +84,7 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_js
             released: line.released,
             shipped: line.shipped,
             returned: line.returned,
+            too_late: line.too_late,
             lapsed: line.lapsed,
             refused: line.refused,
         };

@@ -26,9 +26,11 @@ fn commands(block: &str) -> Vec<String> {
 async fn every_command_of_the_readme_does_what_it_says() {
     let installation = Installation::new().await;
     let printed: Vec<String> = blocks("README.md", "sh").iter().flat_map(|block| commands(block)).collect();
-    let events = blocks("README.md", "json").concat();
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("events.jsonl"), events).expect("a file");
+    for (name, events) in ["skus.jsonl", "orders.jsonl"].iter().zip(blocks("README.md", "json")) {
+        fs::write(folder.path().join(name), events).expect("a file");
+    }
+    let mut published = 0;
     let mut worker = None;
     let mut ran = 0;
     for command in &printed {
@@ -52,7 +54,8 @@ async fn every_command_of_the_readme_does_what_it_says() {
                 let errors = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{command}: {errors}");
                 if arguments[0] == "publish" {
-                    installation.wait_until_handled(2).await;
+                    published += 1;
+                    installation.wait_until_handled(published).await;
                 }
                 if arguments[0] == "subscribe" {
                     let lines = String::from_utf8_lossy(&output.stdout).lines().count();

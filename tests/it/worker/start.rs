@@ -7,8 +7,11 @@ use super::installation::{Installation, free_port};
 /// Runs a worker that must not start; returns its exit code and what it said.
 fn refused(installation: &Installation, more: &[&str]) -> (i32, String) {
     let listen = format!("127.0.0.1:{}", free_port());
-    let mut arguments = vec!["run", "--http-listen", &listen, "--log-level", "error"];
+    let mut arguments = vec!["run", "--log-level", "error"];
     arguments.extend(more);
+    if !more.iter().any(|argument| argument.starts_with("http.listen=")) {
+        arguments.extend(["--http-listen", &listen]);
+    }
     let output = installation.output(&arguments);
     let said = String::from_utf8(output.stderr).expect("it should say text");
     (output.status.code().expect("no signal should end it"), said)

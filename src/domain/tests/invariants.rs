@@ -1,0 +1,157 @@
+//! What must hold of the rows, the ledger and the announcements after any history.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::shelf::Shelf;
+use crate::domain::announce::AnnouncementBody;
+use crate::domain::claim::{Claim, ClaimKind, ClaimState};
+use crate::domain::event::Event;
+use crate::domain::rules::Rules;
+use crate::domain::stock::{Counters, Level, Snapshot};
+use crate::domain::words::StockKey;
+
+/// Panics with what does not hold.
+pub(super) fn assert_sound(shelf: &Shelf, rules: &Rules) {
+    assert_counters(shelf);
+    assert_ledger(shelf);
+    assert_stream(shelf);
+    assert_levels(shelf, rules);
+    for claim in shelf.claims.values() {
+        assert_claim(claim);
+    }
+    assert_answers(shelf);
+}
+
+fn sums(shelf: &Shelf, kind: ClaimKind, key: &StockKey) -> (i64, i64) {
+    let claims = shelf.claims.values().filter(|claim| claim.key.kind == kind);
+    let lines = claims.filter_map(|claim| claim.lines.get(key));
+    lines.fold((0, 0), |(reserved, deducted), line| (reserved + line.reserved, deducted + line.deducted))
+}
+
+/// No unit is lost or made: what came in is on hand or went out with an order.
+fn assert_counters(shelf: &Shelf) {
+    for (key, row) in &shelf.stock {
+        let counters = row.counters;
+        let Counters { on_hand, cart_held, order_reserved, safety_stock } = counters;
+        assert!(on_hand >= 0 && cart_held >= 0 && order_reserved >= 0 && safety_stock >= 0, "{row:?}");
+        assert!(counters.reserved() <= on_hand, "more is reserved than there is: {row:?}");
+        let (carts, orders) = (sums(shelf, ClaimKind::Cart, key), sums(shelf, ClaimKind::Order, key));
+        assert_eq!((cart_held, order_reserved), (carts.0, orders.0), "what claims hold of {key}");
+        let received = |claim: &Claim| claim.lines.get(key).map_or(0, |line| line.requested);
+        let receipts = shelf.claims.values().filter(|claim| claim.key.kind == ClaimKind::Receipt);
+        let initial = shelf.movements.iter().find(|movement| movement.key == *key).map_or(0, |m| m.change.on_hand);
+        assert_eq!(on_hand + orders.1, initial + receipts.map(received).sum::<i64>(), "where the units of {key} are");
+    }
+}
+
+fn assert_ledger(shelf: &Shelf) {
+    let mut last: BTreeMap<&StockKey, (i64, Counters)> = BTreeMap::new();
+    for movement in &shelf.movements {
+        let (version, counters) = last.entry(&movement.key).or_default();
+        *version += 1;
+        assert_eq!(movement.version, *version, "versions of {} have no hole", movement.key);
+        assert_eq!(movement.change, movement.after.since(counters), "{movement:?}");
+        *counters = movement.after;
+    }
+    for (key, row) in &shelf.stock {
+        assert_eq!(last.remove(key), Some((row.version, row.counters)), "the ledger of {key} ends at its row");
+    }
+    assert!(last.is_empty(), "{last:?}");
+}
+
+/// A subscriber who has only the stream knows every row.
+fn assert_stream(shelf: &Shelf) {
+    let mut rows: BTreeMap<&StockKey, (i64, Snapshot)> = BTreeMap::new();
+    for announcement in &shelf.announcements {
+        let AnnouncementBody::StockChanged { key, version, before, after } = &announcement.body else { continue };
+        let (last_version, last) = rows.get(key).copied().unwrap_or((0, Snapshot::NOTHING));
+        assert_eq!((last_version + 1, last), (*version, *before), "{key} goes on where it was");
+        rows.insert(key, (*version, *after));
+    }
+    for (key, row) in &shelf.stock {
+        assert_eq!(rows.remove(key), Some((row.version, row.snapshot())), "{key} as the stream knows it");
+    }
+    assert!(rows.is_empty(), "{rows:?}");
+}
+
+/// `low-stock` is announced when the level changes and never else, except for the first `normal`.
+fn assert_levels(shelf: &Shelf, rules: &Rules) {
+    let mut expected = Vec::new();
+    let mut announced = Vec::new();
+    for announcement in &shelf.announcements {
+        match &announcement.body {
+            AnnouncementBody::StockChanged { key, version, before, after } => {
+                let first_units = before.level == Level::Unstocked && after.level == Level::Normal;
+                if before.level != after.level && !first_units {
+                    let carts = if rules.ignore_cart_holds { after.counters.cart_held } else { 0 };
+                    expected.push((key, *version, before.level, after.level, after.counters.available() + carts));
+                }
+            }
+            AnnouncementBody::LowStock { key, version, level, previous_level, available, .. } => {
+                announced.push((key, *version, *previous_level, *level, *available));
+            }
+            AnnouncementBody::ReservationResult(_) => {}
+        }
+    }
+    assert_eq!(announced, expected);
+    for row in shelf.stock.values() {
+        let carts = if rules.ignore_cart_holds { row.counters.cart_held } else { 0 };
+        let available = row.counters.available() + carts;
+        assert_eq!(row.next_level(available), row.level, "a level that is asked again stays: {row:?}");
+        assert!(row.level <= row.plain_level(available) || row.level == Level::Unstocked, "{row:?}");
+    }
+}
+
+fn assert_claim(claim: &Claim) {
+    use ClaimState as S;
+    let lines = || claim.lines.values();
+    for line in lines() {
+        let numbers = [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.lapsed];
+        assert!(numbers.iter().all(|number| *number >= 0), "{claim:?}");
+        assert!(line.shipped <= line.deducted, "more was shipped than taken: {claim:?}");
+    }
+    let reserved = lines().any(|line| line.reserved > 0);
+    let deducted = lines().any(|line| line.deducted > 0);
+    let unshipped = lines().any(|line| line.unshipped() > 0);
+    let lapsed = lines().any(|line| line.lapsed > 0);
+    let fits = match claim.state {
+        S::Awaited => claim.lines.is_empty() && claim.version.is_none() && !claim.remembered.is_empty(),
+        S::Held => reserved && !deducted,
+        S::Released | S::Converted | S::Refused | S::Received => !reserved && !deducted,
+        S::Expired => !reserved && !deducted && (claim.key.kind == ClaimKind::Cart || lapsed),
+        S::Reserved | S::Confirmed => reserved && !deducted,
+        S::Deducted => deducted && unshipped,
+        S::Shipped => deducted && !unshipped,
+        S::Cancelled => !unshipped,
+    };
+    assert!(fits, "{claim:?}");
+    let kind = match claim.state {
+        S::Held | S::Released | S::Converted => vec![ClaimKind::Cart],
+        S::Expired => vec![ClaimKind::Cart, ClaimKind::Order],
+        S::Received => vec![ClaimKind::Receipt],
+        _ => vec![ClaimKind::Order],
+    };
+    assert!(kind.contains(&claim.key.kind), "{claim:?}");
+    assert_eq!(claim.expires_at.is_some(), matches!(claim.state, S::Held | S::Reserved), "{claim:?}");
+    assert!(claim.remembered.is_empty() || claim.version.is_none(), "{claim:?}");
+    assert!(claim.remembered.iter().all(|kept| !matches!(kept.event, Event::OrderCreated(_))), "{claim:?}");
+}
+
+/// One event changes a row at most once and is answered at most once.
+fn assert_answers(shelf: &Shelf) {
+    let mut told: HashMap<(&str, Option<&StockKey>, bool), usize> = HashMap::new();
+    for announcement in &shelf.announcements {
+        let (key, level) = match &announcement.body {
+            AnnouncementBody::StockChanged { key, .. } => (Some(key), false),
+            AnnouncementBody::LowStock { key, .. } => (Some(key), true),
+            AnnouncementBody::ReservationResult(answer) => {
+                for line in &answer.lines {
+                    assert!(line.granted >= 0 && line.granted <= line.requested && line.available >= 0, "{answer:?}");
+                }
+                (None, false)
+            }
+        };
+        *told.entry((&announcement.cause.id, key, level)).or_default() += 1;
+    }
+    assert!(told.values().all(|times| *times == 1), "{told:?}");
+}

@@ -1,0 +1,6 @@
+//! Properties of the rules as a whole, over random histories: no I/O, a fixed clock.
+
+mod histories;
+mod invariants;
+mod properties;
+mod shelf;
