@@ -168,7 +168,7 @@ impl KafkaConnection {
                 ("isolation.level", "read_committed"),
                 ("enable.partition.eof", "true"),
                 // The end of a partition is reported by a fetch that waited this long in vain.
-                ("fetch.wait.max.ms", "100"),
+                ("fetch.wait.max.ms", "50"),
                 ("allow.auto.create.topics", "false"),
             ],
         );
