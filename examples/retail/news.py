@@ -44,7 +44,7 @@ class News:
 
     def summary(self, rate: float) -> str:
         """Where things stand."""
-        told = ", ".join(f"{count:,} {name}" for name, count in self._counts.items())
+        told = ", ".join(f"{count:,} {name}" for name, count in self._counts.items()) or "nothing"
         return f"    so far: {told}; {rate:.1f} events a second come in"
 
     def _answer(self, body: dict) -> list[str]:
@@ -60,7 +60,8 @@ class News:
         elif outcome == "granted":
             what = outcome
             units = sum(line["granted"] for line in body["lines"])
-            detail = f"{units:,} units of {len(body['lines'])} SKUs"
+            skus = len(body["lines"])
+            detail = f"{units:,} units of {skus} SKU{'s' if skus > 1 else ''}"
         else:
             what, detail = outcome, _why(body)
         self._counts[f"orders {what}"] += 1

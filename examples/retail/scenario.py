@@ -119,6 +119,8 @@ class Scenario:
         self._resources.callback(self.database.close)
         for worker in self.workers:
             self._resources.callback(worker.end)
+        # Called first: they end side by side.
+        self._resources.callback(lambda: [worker.ask_to_stop() for worker in self.workers])
         return self
 
     def __exit__(self, *_) -> None:

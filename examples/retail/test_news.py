@@ -31,7 +31,7 @@ class Telling(unittest.TestCase):
         line = {"sku": "cup", "requested": 5, "granted": 5, "available": 5}
         answer = {"kind": "order", "reference": "536365", "outcome": "granted", "lines": [line]}
         lines = told(self.news, "reservation-result", "a", "order-created", **answer)
-        expected = ["order 536365    granted            5 units of 1 SKUs", "      stock now out: cup"]
+        expected = ["order 536365    granted            5 units of 1 SKU", "      stock now out: cup"]
         self.assertEqual(lines, expected)
 
     def test_a_refusal_says_what_was_short(self):

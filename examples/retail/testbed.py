@@ -53,7 +53,8 @@ def started(keep: bool = False) -> Iterator[Testbed]:
                 raise Failure("the servers did not start; the reason stands above")
             yield Testbed(folder, json.loads(line))
         finally:
-            # The end of its standard input is what it stops at.
+            # It hears a signal while it still starts servers; the end of its standard input only later.
+            servers.terminate()
             servers.stdin.close()
             try:
                 servers.wait(STOP_DEADLINE_S)

@@ -78,8 +78,11 @@ class Worker:
         self.address = f"http://127.0.0.1:{port}"
         self.log = holdfast.folder / f"{name}.log"
         self._process: subprocess.Popen | None = None
+        # A second signal would end it at once.
+        self._asked = False
 
     def start(self) -> None:
+        self._asked = False
         self._process = self._holdfast.piped("run", log=self.log)
 
     def is_running(self) -> bool:
@@ -105,12 +108,18 @@ class Worker:
         self._process.wait()
         self._process = None
 
+    def ask_to_stop(self) -> None:
+        """Lets it begin to end; `stop` waits for it."""
+        if self.is_running() and not self._asked:
+            self._asked = True
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """Ends it in the clean way; fails when it does not end so."""
-        if not self.is_running():
-            return
+        self.ask_to_stop()
         process, self._process = self._process, None
-        process.send_signal(signal.SIGTERM)
+        if process is None:
+            return
         try:
             code = process.wait(STOP_DEADLINE_S)
         except subprocess.TimeoutExpired:
