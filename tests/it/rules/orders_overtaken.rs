@@ -45,7 +45,9 @@ async fn a_cancellation_before_its_order_has_the_order_refused_once_and_for_ever
 
 #[tokio::test]
 async fn what_overtakes_an_order_is_applied_right_after_it_in_the_order_in_which_it_came() {
-    let cases: [(&[&str], &[&str], (i64, i64, i64, i64)); 6] = [
+    /// What comes before the order, all answers to it, and what is left of its SKU.
+    type Case = (&'static [&'static str], &'static [&'static str], (i64, i64, i64, i64));
+    let cases: [Case; 6] = [
         (
             &["part 2", "confirmed", "shipped"],
             &[
