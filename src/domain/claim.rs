@@ -142,6 +142,11 @@ impl ClaimLine {
         self.reserved + self.deducted
     }
 
+    /// Whether the line is of the claim: asked for, or touched while it was. Others only remember what was refused.
+    pub fn stands(&self) -> bool {
+        self.requested > 0 || self.held() > 0 || self.released > 0 || self.returned > 0
+    }
+
     /// Units that were called off in parts, cumulatively, whatever could be given back of them.
     pub fn called_off(&self) -> i64 {
         self.released + self.too_late

@@ -41,7 +41,7 @@ struct LineBody {
 impl ClaimBody {
     fn of(view: ClaimView) -> Self {
         let claim = view.claim;
-        let lines = claim.lines.iter().map(|(key, line)| LineBody {
+        let lines = claim.lines.iter().filter(|(_, line)| line.stands()).map(|(key, line)| LineBody {
             sku: key.sku.to_string(),
             location: key.location.to_string(),
             requested: line.requested,

@@ -120,7 +120,7 @@ fn call_off(work: &Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Conclusio
 
 /// Keeps how much of a line was called off in parts. A line that the order does not have leaves no trace.
 fn note_part(claim: &mut Claim, part: &Line) {
-    if let Some(line) = claim.lines.get_mut(&part.key).filter(|line| **line != ClaimLine::default()) {
+    if let Some(line) = claim.lines.get_mut(&part.key).filter(|line| line.stands()) {
         line.too_late = line.called_off().max(part.quantity) - line.released;
     }
 }

@@ -204,7 +204,7 @@ fn unshipped_lines(claim: &Claim) -> Vec<(StockKey, i64)> {
 /// A line of an answer that tells what was done, not what was short. Nothing is available to a line that the order does
 /// not have: its row is not looked at, and may not even be loaded.
 pub(super) fn told(work: &Work<'_, '_>, claim: &Claim, key: &StockKey, requested: i64, granted: i64) -> AnswerLine {
-    let of_the_order = claim.lines.get(key).is_some_and(|line| *line != ClaimLine::default());
+    let of_the_order = claim.lines.get(key).is_some_and(ClaimLine::stands);
     let available = if of_the_order { work.available(key) } else { 0 };
     AnswerLine { key: key.clone(), requested, granted, available, reason: None }
 }

@@ -1,7 +1,7 @@
 //! `sku-registered` and `stock-received`, and what a change of a stock row leaves behind.
 
 use holdfast::domain::announce::AnnouncementBody;
-use holdfast::domain::stock::{Counters, Snapshot, Status};
+use holdfast::domain::stock::{Counters, Snapshot, Status, StockRow};
 use serde_json::{Value, json};
 
 use super::{
@@ -38,7 +38,7 @@ async fn a_registration_changes_the_fields_that_it_names_and_no_other() {
         "max_stock": 100, "status": "inactive"});
     send_one(&mut shop, sku("A", all)).await;
     let mut expected = shop.stock("A").await;
-    type Change = fn(&mut holdfast::domain::stock::StockRow);
+    type Change = fn(&mut StockRow);
     let changes: [(Value, Change); 7] = [
         (json!({"name": "Pear"}), |row| row.name = Some("Pear".into())),
         (json!({"warning_threshold": 5}), |row| row.warning_threshold = 5),

@@ -11,6 +11,7 @@ mod matrix;
 mod orders_cancelled;
 mod orders_created;
 mod orders_fulfilled;
+mod orders_overtaken;
 mod races;
 
 use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine};

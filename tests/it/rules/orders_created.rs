@@ -262,6 +262,30 @@ async fn a_change_moves_units_as_the_order_stands() {
 }
 
 #[tokio::test]
+async fn a_part_that_came_too_late_is_not_made_up_for_when_a_change_raises_the_line() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let part = cancelled_part("O-1", &[("A", 4)]);
+    send(&mut shop, vec![ordered("O-1", &[("A", 5)]), shipped_part("O-1", "S-1", &[("A", 2)]), part.clone()]).await;
+    assert_eq!(last_told(&shop, "O-1").await, "released, shipped: A 4 -> 3 of 8");
+    assert_eq!(send_one(&mut shop, retold(&part)).await, "ignored");
+    send(&mut shop, vec![ordered("O-2", &[("A", 5)]), shipped_part("O-2", "S-2", &[("A", 2)])]).await;
+    send_one(&mut shop, cancelled_part("O-2", &[("A", 2)])).await;
+    send_one(&mut shop, version("O-2", 1, &[("A", 7)])).await;
+    assert_eq!(send_one(&mut shop, cancelled_part("O-2", &[("A", 2)])).await, "ignored");
+    assert_eq!(shop.units("A").await, (3, 0, 0, 3));
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_change_that_leaves_nothing_after_what_was_called_off_cancels_the_order() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send(&mut shop, vec![ordered("O-1", &[("A", 5)]), cancelled_part("O-1", &[("A", 2)])]).await;
+    assert_eq!(send_one(&mut shop, version("O-1", 1, &[("A", 2)])).await, "applied");
+    assert_eq!(last_told(&shop, "O-1").await, "cancelled, cancelled: A 2 -> 0 of 10");
+    assert_eq!(shop.units("A").await, (10, 0, 0, 10));
+}
+
+#[tokio::test]
 async fn a_change_may_take_over_a_cart_as_well() {
     let mut shop = stocked(&[("A", 10)]).await;
     send(&mut shop, vec![ordered("O-1", &[("A", 4)]), cart("C-1", 1, &[("A", 6)])]).await;
