@@ -7,8 +7,7 @@ use holdfast::ports::{OutputRecord, Sink, SinkError};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::kafka_support::{DEADLINE, Ground, output, progress, texts, until};
-use crate::servers::{Action, Servers};
+use crate::kafka_support::{DEADLINE, Ground, output, progress, texts};
 
 #[tokio::test]
 async fn progress_is_read_back() {
@@ -179,58 +178,6 @@ async fn an_unreachable_broker_is_unclear_and_named() {
     settings.open_timeout = Duration::from_millis(500);
     let unreachable = KafkaSink::new(settings).open().await.unwrap_err();
     assert!(matches!(&unreachable, SinkError::Unclear(text) if text.contains("127.0.0.1:1")), "{unreachable}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_is_killed_under_publishing_costs_no_record_and_repeats_none() {
-    let servers = Servers::start(&["kafka"]);
-    let ground = Ground::on(servers.address("kafka"));
-    let topic = ground.topic("stock", 3).await;
-    let mut settings = ground.exactly_once().await;
-    settings.publish_timeout = Duration::from_secs(2);
-    settings.open_timeout = Duration::from_secs(2);
-    let (batches, size) = (150, 20);
-    let relay = tokio::spawn(async move {
-        let mut sink = KafkaSink::new(settings);
-        let (mut published, mut opened) = (None, 0);
-        while published.unwrap_or(0) < batches {
-            let Some(done) = published else {
-                match sink.open().await {
-                    Ok(progress) => published = Some(progress.map_or(0, |progress| progress.batch)),
-                    Err(SinkError::Unclear(_)) => {}
-                    Err(error) => panic!("{error}"),
-                }
-                opened += 1;
-                continue;
-            };
-            let batch = done + 1;
-            let number = |index: i64| (done * size + index) as usize;
-            let records = (0..size).map(|index| output(&topic, &format!("k{}", index % 5), number(index))).collect();
-            published = match sink.publish(records, progress(batch)).await {
-                Ok(()) => Some(batch),
-                Err(SinkError::Unclear(_)) => None,
-                Err(error) => panic!("{error}"),
-            };
-        }
-        sink.close().await;
-        (topic, opened)
-    });
-    let seen = ground.name("stock");
-    let length = || {
-        let consumer: rdkafka::consumer::BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", &ground.kafka.bootstrap).create().unwrap();
-        rdkafka::consumer::Consumer::fetch_watermarks(&consumer, &seen, 0, DEADLINE).map_or(0, |(_, high)| high)
-    };
-    until("publishing has begun", async || tokio::task::block_in_place(length) > 10).await;
-    servers.act(Action::Kill, "kafka");
-    servers.act(Action::Start, "kafka");
-    let (topic, opened) = tokio::time::timeout(DEADLINE * 2, relay).await.expect("it should come to an end").unwrap();
-    println!("the sink was opened {opened} times");
-    let read = ground.read(&topic, (batches * size) as usize).await;
-    let mut numbers: Vec<usize> =
-        texts(&read).iter().map(|text| text.split(':').next_back().unwrap().parse().unwrap()).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..(batches * size) as usize).collect::<Vec<_>>());
 }
 
 fn transactional_producer(ground: &Ground, transactional_id: &str) -> BaseProducer {

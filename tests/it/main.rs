@@ -4,6 +4,7 @@ mod batch_cost;
 mod contract;
 mod floors;
 mod kafka_admin;
+mod kafka_outage;
 mod kafka_replay;
 mod kafka_sink;
 mod kafka_source;

@@ -28,6 +28,10 @@ pub enum Action {
     Kill,
     /// On its old port and data.
     Start,
+    /// Freeze it: connections stay open and nothing answers.
+    Pause,
+    /// End a pause.
+    Resume,
 }
 
 /// Where Kafka is.
@@ -79,6 +83,8 @@ impl Servers {
         let word = match action {
             Action::Kill => "kill",
             Action::Start => "start",
+            Action::Pause => "pause",
+            Action::Resume => "resume",
         };
         let mut talk = self.lock();
         let orders = talk.orders.as_mut().expect("it is closed only when this value is dropped");
