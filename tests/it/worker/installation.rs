@@ -168,6 +168,11 @@ impl Installation {
 }
 
 impl Worker {
+    /// Whether the process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the worker should be there").is_some()
+    }
+
     /// Waits until it ended; returns its exit code, `None` when a signal ended it.
     pub fn wait(&mut self) -> Option<i32> {
         let started = Instant::now();
