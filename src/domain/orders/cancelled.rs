@@ -59,9 +59,10 @@ pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancell
     ))
 }
 
-/// Whether a part asks for nothing that was not called off before: quantities are cumulative.
+/// Whether a part says what was said last of each of its lines: quantities are cumulative. One that says less was
+/// overtaken, and whoever sent it waits for an answer.
 fn is_repeated(claim: &Claim, parts: &[Line]) -> bool {
-    parts.iter().all(|part| claim.lines.get(&part.key).is_some_and(|line| further(line, part) == 0))
+    parts.iter().all(|part| claim.lines.get(&part.key).is_some_and(|line| line.called_off() == part.quantity))
 }
 
 /// Units that a part asks for beyond what was given back, if it asks for more than the parts before it.

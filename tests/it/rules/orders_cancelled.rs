@@ -67,7 +67,7 @@ async fn parts_are_cumulative_and_a_line_with_nothing_left_blocks_no_other() {
             assert_eq!(last_told(&shop, "O-1").await, expected);
             assert_eq!((shop.units("A").await.3, shop.units("B").await.3), (a, b), "{event}");
         }
-        // An older part that comes late, and the same again, change nothing.
+        // Nothing is left to call off.
         let answers = told(&shop, "O-1").await.len();
         assert_eq!(send_one(&mut shop, cancelled_part("O-1", &[("A", 2)])).await, "ignored");
         assert_eq!(told(&shop, "O-1").await.len(), answers);
@@ -76,13 +76,14 @@ async fn parts_are_cumulative_and_a_line_with_nothing_left_blocks_no_other() {
 }
 
 #[tokio::test]
-async fn an_older_part_that_comes_late_is_not_answered_again() {
+async fn an_older_part_that_comes_late_moves_nothing_and_is_answered_and_the_same_part_again_is_not() {
     let mut shop = stocked(&[("A", 10), ("B", 10)]).await;
     send_one(&mut shop, ordered("O-1", &[("A", 5), ("B", 5)])).await;
     send_one(&mut shop, cancelled_part("O-1", &[("A", 3)])).await;
-    assert_eq!(send_one(&mut shop, cancelled_part("O-1", &[("A", 2)])).await, "ignored");
+    assert_eq!(send_one(&mut shop, cancelled_part("O-1", &[("A", 2)])).await, "applied");
+    assert_eq!(last_told(&shop, "O-1").await, "released, deducted: A 2 -> 0 of 8");
     assert_eq!(send_one(&mut shop, cancelled_part("O-1", &[("A", 3)])).await, "ignored");
-    assert_eq!(told(&shop, "O-1").await.len(), 2);
+    assert_eq!(told(&shop, "O-1").await.len(), 3);
     assert_eq!(shop.units("A").await, (8, 0, 0, 8));
 }
 
