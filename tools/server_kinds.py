@@ -222,4 +222,6 @@ def kafka_java(heap: str, log_level: str) -> list[str]:
     """The start of a command that runs a class of Kafka's jars."""
     logging = f"-Dlog4j2.configurationFile={packages.TOOLS / 'kafka' / 'log4j2.properties'}"
     level = f"-Dholdfast.kafka.log.level={log_level}"
-    return [packages.java(), f"-Xmx{heap}", logging, level, "-cp", packages.kafka_class_path()]
+    # These servers live for minutes: the optimizing compiler would take more of the processor than it gives back.
+    quick = "-XX:TieredStopAtLevel=1"
+    return [packages.java(), quick, f"-Xmx{heap}", logging, level, "-cp", packages.kafka_class_path()]

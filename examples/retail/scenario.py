@@ -282,10 +282,11 @@ class Scenario:
         duplicates: int,
         seconds: float,
     ) -> dict:
-        """The report's row. Order lines are those of the orders that were granted."""
+        """The report's row. The rate is of the lines of all orders, granted and refused alike: each of them came from
+        the broker, was judged in the database and was answered on the broker. Lines of carts are not counted."""
         plan, sums = self.plan, judged.figures()
         outcomes = list(inbox.values())
-        lines = sum(plan.orders[order].lines for order in answers.granted)
+        lines = sum(order.lines for order in plan.orders.values())
         return {
             "store": self.options.store,
             "bus": self.options.bus,
@@ -303,6 +304,7 @@ class Scenario:
             "low_stock": sum(map(len, found.low_stock.values())),
             "worker_killed": self.options.kill,
             "order_lines": lines,
+            "order_lines_granted": sum(plan.orders[order].lines for order in answers.granted),
             "seconds": round(seconds, 2),
             "lines_per_s": round(lines / seconds),
             "left_out": dict(plan.left_out),
