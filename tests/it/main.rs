@@ -11,6 +11,7 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
+mod retail;
 mod rules;
 mod servers;
 mod shop;
