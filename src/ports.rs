@@ -468,6 +468,8 @@ pub struct DueClaim {
     pub key: ClaimKey,
     /// Its deadline.
     pub deadline: Timestamp,
+    /// When the deadline was found to have passed, by the database's clock.
+    pub seen_at: Timestamp,
 }
 
 /// The right to publish, as long as it is renewed.

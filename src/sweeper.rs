@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::direct::{DirectSubmitter, SubmitError};
-use crate::domain::event::{Cause, ClaimExpired, Envelope, Event, EventType, Trace};
+use crate::domain::event::{Cause, ClaimExpired, Envelope, Event, EventType, ToldAt, Trace};
 use crate::health::Pulse;
 use crate::metrics::Metrics;
-use crate::ports::{Delivery, DueClaim, Store, StoreError};
+use crate::ports::{Delivery, DueClaim, Outcome, Store, StoreError};
 use crate::retry::{Delays, RetryPolicy};
 use crate::wire::identity::{event_key, fingerprint};
 
@@ -72,7 +72,7 @@ impl<S: Store> Sweeper<S> {
         Ok(())
     }
 
-    /// One round. Returns how many claims were handed in. The engine looks again under the claim's lock: a claim whose
+    /// One round. Returns how many claims were released. The engine looks again under the claim's lock: a claim whose
     /// deadline moved meanwhile, or that another sweeper released, is left alone.
     ///
     /// # Errors
@@ -83,10 +83,10 @@ impl<S: Store> Sweeper<S> {
         if due.is_empty() {
             return Ok(0);
         }
-        let swept = due.len();
         let deliveries = due.into_iter().map(|claim| Delivery::Command(Box::new(expiry(claim)))).collect();
         match self.parts.submitter.submit(deliveries).await {
-            Ok(_) => Ok(swept),
+            // A claim that stays due is looked at again after the usual wait, not at once.
+            Ok(outcomes) => Ok(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count()),
             Err(error @ (SubmitError::Busy | SubmitError::Closed | SubmitError::Unanswered)) => {
                 Err(StoreError::Transient(error.to_string()))
             }
@@ -94,9 +94,11 @@ impl<S: Store> Sweeper<S> {
     }
 }
 
-/// The event of a deadline: the same claim and deadline have the same identity, so that two sweepers do no harm.
+/// The event of a deadline. The same claim and deadline are the same cause, and the engine compares the deadline under
+/// the claim's lock, so that two sweepers do no harm. Filed by the moment of this look, not by the deadline: a deadline
+/// whose day is closed, or that a look found passed by a clock which then stepped back, must not keep the claim for ever.
 fn expiry(claim: DueClaim) -> Envelope {
-    let DueClaim { key, deadline } = claim;
+    let DueClaim { key, deadline, seen_at } = claim;
     let id: Arc<str> = expiry_id(key.kind.as_str(), key.reference.as_str(), deadline.0).into();
     let event = Event::ClaimExpired(ClaimExpired { claim: key.clone(), deadline });
     Envelope {
@@ -106,9 +108,9 @@ fn expiry(claim: DueClaim) -> Envelope {
             source: OWN_SOURCE.into(),
             reference: Some(key.reference),
         }),
-        key: event_key(&id),
-        time: Some(deadline),
-        day: deadline.day(),
+        key: event_key(&format!("{id}:{}", seen_at.0)),
+        told_at: ToldAt::Publisher(deadline),
+        day: seen_at.day(),
         fingerprint: fingerprint(&event),
         trace: Trace::default(),
         event,

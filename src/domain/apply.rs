@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::books::{Broken, Fold, Work};
 use super::claim::{Claim, ClaimKind};
-use super::event::{Cause, ClaimExpired, Envelope, Event, Trace};
+use super::event::{Cause, ClaimExpired, Envelope, Event, ToldAt, Trace};
 use super::orders::{self, Conclusion, IGNORED};
 use super::verdict::Verdict;
-use super::words::Timestamp;
 use super::{carts, goods};
 
 /// How long a claim that cannot be released waits for its next turn, in seconds: time for a person to look at it.
@@ -20,7 +19,7 @@ impl Fold<'_> {
     /// # Errors
     /// [`Broken`] when a counter would leave its range. The fold must then be thrown away.
     pub fn apply(&mut self, envelope: &Envelope) -> Result<Verdict, Broken> {
-        let verdict = self.apply_one(&envelope.cause, &envelope.trace, &envelope.event, envelope.time)?;
+        let verdict = self.apply_one(&envelope.cause, &envelope.trace, &envelope.event, envelope.told_at)?;
         if let Event::OrderCreated(_) = envelope.event {
             self.apply_remembered(&envelope.event)?;
         }
@@ -32,12 +31,12 @@ impl Fold<'_> {
         cause: &Arc<Cause>,
         trace: &Trace,
         event: &Event,
-        time: Option<Timestamp>,
+        told_at: ToldAt,
     ) -> Result<Verdict, Broken> {
         let mut work = self.begin(cause, trace, event);
         let (verdict, answer) = match event {
             Event::OrderCreated(event) => orders::created(&mut work, event)?,
-            Event::CartUpdated(event) => carts::updated(&mut work, event, time)?,
+            Event::CartUpdated(event) => carts::updated(&mut work, event, told_at)?,
             Event::OrderCancelled(event) => orders::cancelled(&mut work, event)?,
             Event::OrderConfirmed { order } => orders::confirmed(&mut work, order)?,
             Event::OrderShipped(event) => orders::shipped(&mut work, event)?,
@@ -54,7 +53,7 @@ impl Fold<'_> {
         let Some(key) = created.claim_key() else { return Ok(()) };
         let Some(claim) = self.books.claims.get_mut(&key) else { return Ok(()) };
         for remembered in std::mem::take(&mut claim.remembered) {
-            self.apply_one(&remembered.cause, &remembered.trace, &remembered.event, None)?;
+            self.apply_one(&remembered.cause, &remembered.trace, &remembered.event, ToldAt::Unknown)?;
         }
         Ok(())
     }

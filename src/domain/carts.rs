@@ -5,25 +5,21 @@ use std::collections::HashMap;
 use super::announce::{Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason};
 use super::books::{Broken, Work};
 use super::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
-use super::event::CartUpdated;
+use super::event::{CartUpdated, ToldAt};
 use super::orders::{Conclusion, IGNORED, available_with, first_reason, unsellable};
 use super::stock::Counters;
 use super::verdict::Verdict;
 use super::words::{Line, StockKey, Timestamp};
 
-/// Applies `cart-updated`. `time` is the event's own, which orders the updates of a cart without versions.
-pub(super) fn updated(
-    work: &mut Work<'_, '_>,
-    event: &CartUpdated,
-    time: Option<Timestamp>,
-) -> Result<Conclusion, Broken> {
+/// Applies `cart-updated`. Its time orders the updates of a cart without versions.
+pub(super) fn updated(work: &mut Work<'_, '_>, event: &CartUpdated, told_at: ToldAt) -> Result<Conclusion, Broken> {
     if !work.rules().carts_hold {
         return Ok(IGNORED);
     }
-    let time = time.unwrap_or(work.now());
+    let time = told_at.time().unwrap_or(work.now());
     let key = ClaimKey { kind: ClaimKind::Cart, reference: event.cart.clone() };
     let mut claim = work.take_claim(&key).unwrap_or_else(|| Claim::new(key, ClaimState::Released));
-    if is_stale(&claim, event, time) {
+    if is_stale(&claim, event, told_at, time) {
         work.restore_claim(claim);
         return Ok(IGNORED);
     }
@@ -39,11 +35,16 @@ pub(super) fn updated(
     Ok(conclusion)
 }
 
-fn is_stale(claim: &Claim, event: &CartUpdated, time: Timestamp) -> bool {
+/// Of two updates with the same time that their publisher gave, the first one stands, in whatever order they come. A
+/// time that only says when the event arrived has no such meaning: the order of arrival decides.
+fn is_stale(claim: &Claim, event: &CartUpdated, told_at: ToldAt, time: Timestamp) -> bool {
     match (event.version, claim.version) {
         (Some(version), Some(last)) => version <= last,
         (Some(_), None) => false,
-        (None, _) => claim.updated_time.is_some_and(|last| time <= last),
+        (None, _) => claim.updated_time.is_some_and(|last| match told_at {
+            ToldAt::Publisher(_) => time <= last,
+            ToldAt::Broker(_) | ToldAt::Unknown => time < last,
+        }),
     }
 }
 
@@ -68,8 +69,11 @@ fn hold(
         }
         let first = claim.first_held_at.unwrap_or(work.now());
         let latest = first.plus_seconds(work.rules().cart_max_hold_seconds);
+        let deadline = latest.min(work.now().plus_seconds(seconds));
         claim.state = ClaimState::Held;
-        claim.expires_at = Some(latest.min(work.now().plus_seconds(seconds)));
+        // What is too old only releases: it gives no more time either.
+        claim.expires_at =
+            Some(if too_old { claim.expires_at.map_or(deadline, |old| old.min(deadline)) } else { deadline });
     } else {
         claim.state = ClaimState::Released;
         claim.first_held_at = None;
@@ -111,7 +115,9 @@ fn lower(work: &mut Work<'_, '_>, claim: &mut Claim, asked: &[Line]) -> Result<(
 fn raise(work: &mut Work<'_, '_>, claim: &mut Claim, asked: &Line, too_old: bool) -> Result<AnswerLine, Broken> {
     let held = claim.lines.get(&asked.key).map_or(0, |line| line.reserved);
     let available = available_with(work, &asked.key, held);
-    let reason = (asked.quantity > held).then(|| obstacle(work, asked, available, too_old)).flatten();
+    let of_the_sku = claim.lines.iter().filter(|(key, _)| key.sku == asked.key.sku && **key != asked.key);
+    let elsewhere: i64 = of_the_sku.map(|(_, line)| line.reserved).sum();
+    let reason = (asked.quantity > held).then(|| obstacle(work, asked, elsewhere, available, too_old)).flatten();
     let line = claim.lines.entry(asked.key.clone()).or_default();
     line.requested = asked.quantity;
     if reason.is_none() && asked.quantity > held {
@@ -122,11 +128,13 @@ fn raise(work: &mut Work<'_, '_>, claim: &mut Claim, asked: &Line, too_old: bool
     Ok(AnswerLine { key: asked.key.clone(), requested: asked.quantity, granted, available, reason })
 }
 
-/// Why a line cannot be raised, in the order of the contract.
-fn obstacle(work: &Work<'_, '_>, asked: &Line, available: i64, too_old: bool) -> Option<Reason> {
+/// Why a line cannot be raised, in the order of the contract. `elsewhere` is what the cart holds of the SKU at other
+/// locations: the cap is one of the SKU.
+fn obstacle(work: &Work<'_, '_>, asked: &Line, elsewhere: i64, available: i64, too_old: bool) -> Option<Reason> {
+    let is_over = |cap| asked.quantity + elsewhere > cap;
     unsellable(work, &asked.key)
         .or_else(|| too_old.then_some(Reason::TooOld))
-        .or_else(|| work.rules().cart_max_per_sku.is_some_and(|cap| asked.quantity > cap).then_some(Reason::OverCap))
+        .or_else(|| work.rules().cart_max_per_sku.is_some_and(is_over).then_some(Reason::OverCap))
         .or_else(|| (asked.quantity > available).then_some(Reason::InsufficientStock))
 }
 

@@ -134,6 +134,9 @@ pub struct ClaimLine {
     /// Asked for by the newest version when that version was refused and the order stayed as it was: what tells a
     /// repetition of it from another request.
     pub refused: i64,
+    /// Given back because time ran out and told to be lost: the shop may have paid the money back, so that no later
+    /// confirmation or shipment asks for them again.
+    pub lost: i64,
 }
 
 impl ClaimLine {
@@ -181,7 +184,7 @@ pub struct Claim {
     pub version: Option<i64>,
     /// The event time of the last update, which orders the updates of a cart without versions.
     pub updated_time: Option<Timestamp>,
-    /// An order that was confirmed, even when its state says more. See [`Claim::is_lost`] for an expired one.
+    /// An order that was confirmed, even when its state says more.
     pub confirmed: bool,
     /// When a cart first held something.
     pub first_held_at: Option<Timestamp>,
@@ -218,7 +221,7 @@ impl Claim {
     /// Whether a confirmation or a shipment came after the deadline and found the units gone. The shop was told so and
     /// may have paid the money back: from then on only a higher version can bring the order back.
     pub fn is_lost(&self) -> bool {
-        self.state == ClaimState::Expired && self.confirmed
+        self.state == ClaimState::Expired && self.lines.values().any(|line| line.lost > 0)
     }
 
     /// Whether any line has units set aside.

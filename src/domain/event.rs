@@ -275,6 +275,27 @@ pub struct EventKey(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub i64);
 
+/// When something was told, and by whose clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldAt {
+    /// The time that the event itself carries.
+    Publisher(Timestamp),
+    /// The broker's timestamp, or that of the request: when the event arrived.
+    Broker(Timestamp),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl ToldAt {
+    /// The time, whoever gave it.
+    pub fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::Publisher(time) | Self::Broker(time) => Some(time),
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// A decoded event with its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -283,7 +304,7 @@ pub struct Envelope {
     /// The id as a key.
     pub key: EventKey,
     /// The event's own time, else the broker's timestamp.
-    pub time: Option<Timestamp>,
+    pub told_at: ToldAt,
     /// The day by which the key is filed.
     pub day: Day,
     /// Digest of the content.

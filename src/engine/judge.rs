@@ -105,7 +105,10 @@ impl Sitting<'_> {
     fn impossible(&self, envelope: &Envelope, seen: Seen) -> Option<(DeadLetterReason, String)> {
         let limit = self.bench.max_clock_skew_seconds;
         let latest: Timestamp = self.fold.now.plus_seconds(limit);
-        if seen == Seen::DayAhead || envelope.day > latest.day() || envelope.time.is_some_and(|time| time > latest) {
+        if seen == Seen::DayAhead
+            || envelope.day > latest.day()
+            || envelope.told_at.time().is_some_and(|time| time > latest)
+        {
             let detail =
                 format!("the event's time is more than {limit} s (max_clock_skew_s) ahead of the database's clock");
             return Some((DeadLetterReason::ImpossibleTime, detail));

@@ -18,7 +18,7 @@ use super::registry::{Registry, RegistryError, WriterSchema};
 use super::schemas::{KnownSchemas, SchemaFingerprint};
 use super::topics::Topics;
 use super::tree::{Tree, shortened};
-use crate::domain::event::{Cause, Envelope, EventType};
+use crate::domain::event::{Cause, Envelope, EventType, ToldAt};
 use crate::domain::words::{MAX_REFERENCE_CHARACTERS, Timestamp};
 use crate::ports::{DeadLetter, DeadLetterReason, Delivery, Record};
 
@@ -121,12 +121,16 @@ impl Decoder {
         let mut event = self.events.read(event_type, &body)?;
         let fingerprint = fingerprint(&event);
         sum_lines(&mut event)?;
-        let time = own_time.or(record.timestamp);
-        let day = day_of_id(id).unwrap_or_else(|| time.unwrap_or(received_at).day());
+        let told_at = match (own_time, record.timestamp) {
+            (Some(time), _) => ToldAt::Publisher(time),
+            (None, Some(time)) => ToldAt::Broker(time),
+            (None, None) => ToldAt::Unknown,
+        };
+        let day = day_of_id(id).unwrap_or_else(|| told_at.time().unwrap_or(received_at).day());
         let reference = event.claim_key().map(|claim| claim.reference);
         let key = event_key(id);
         let cause = Arc::new(Cause { event_type, id: id.into(), source, reference });
-        Ok(Envelope { cause, key, time, day, fingerprint, trace: opened.trace, event })
+        Ok(Envelope { cause, key, told_at, day, fingerprint, trace: opened.trace, event })
     }
 
     fn check_size(&self, record: &Record) -> Result<(), Malformed> {

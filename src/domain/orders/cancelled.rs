@@ -62,7 +62,11 @@ pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancell
 /// Whether a part says what was said last of each of its lines: quantities are cumulative. One that says less was
 /// overtaken, and whoever sent it waits for an answer.
 fn is_repeated(claim: &Claim, parts: &[Line]) -> bool {
-    parts.iter().all(|part| claim.lines.get(&part.key).is_some_and(|line| line.called_off() == part.quantity))
+    let known = |part: &Line| claim.lines.get(&part.key).filter(|line| line.stands() || line.called_off() > 0);
+    let mut said =
+        parts.iter().filter_map(|part| known(part).map(|line| (line.called_off(), part.quantity))).peekable();
+    // A part of nothing that the order has leaves no trace to tell its repetition by.
+    said.peek().is_some() && said.all(|(before, now)| before == now)
 }
 
 /// Units that a part asks for beyond what was given back, if it asks for more than the parts before it.

@@ -139,8 +139,10 @@ impl OwnCart {
 /// A fresh attempt: every line or none, or with `partial` what is there.
 fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> Result<Conclusion, Broken> {
     let cart = OwnCart::take(work, event);
-    // Nothing is held before an attempt, so that the lines start anew; rows of an earlier version stay, at zero.
-    claim.lines.values_mut().for_each(|line| *line = ClaimLine::default());
+    // Nothing is held before an attempt, so that the lines start anew; rows of an earlier version stay, at zero. What was
+    // called off of them is only remembered, so that a repetition of that part does not count against this attempt.
+    let anew = |line: &ClaimLine| ClaimLine { too_late: line.called_off(), ..ClaimLine::default() };
+    claim.lines.values_mut().for_each(|line| *line = anew(line));
     claim.lines = requested_lines(claim, &event.lines);
     claim.confirmed = false;
     let lines = grantable(work, event, &cart);
@@ -210,7 +212,7 @@ fn time_to_live(work: &Work<'_, '_>, event: &OrderCreated) -> i64 {
 fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> Result<Conclusion, Broken> {
     let asked = requested_lines(claim, &event.lines);
     let targets: BTreeMap<StockKey, i64> =
-        asked.iter().map(|(key, line)| (key.clone(), (line.requested - line.released).max(line.shipped))).collect();
+        asked.iter().map(|(key, line)| (key.clone(), target(claim.lines.get(key), line))).collect();
     let cart = OwnCart::take(work, event);
     let wanted = missing(claim, &targets);
     let short = short_lines(work, &wanted, |key| cart.holds(key));
@@ -218,7 +220,8 @@ fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> R
         cart.keep(work);
         let whole = |line: AnswerLine| {
             let held = claim.lines.get(&line.key).map_or(0, ClaimLine::held);
-            AnswerLine { requested: line.requested + held, available: line.available + held, ..line }
+            let requested = asked.get(&line.key).map_or(line.requested, |line| line.requested);
+            AnswerLine { requested, available: line.available + held, ..line }
         };
         let short = short.into_iter().map(whole).collect();
         note_refused(claim, &event.lines);
@@ -241,24 +244,41 @@ fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> R
         claim.expires_at = Some(deadline.min(work.now().plus_seconds(seconds)));
     }
     close_if_done(claim);
-    let lines = event.lines.iter().map(|line| held_line(work, claim, line)).collect();
-    let cancelled = claim.state == ClaimState::Cancelled;
-    let outcome = if cancelled { AnswerOutcome::Cancelled } else { AnswerOutcome::Granted };
-    Ok((Verdict::Applied, Some(answer(claim, outcome, None, lines))))
+    let lines: Vec<AnswerLine> = event.lines.iter().map(|line| held_line(work, claim, line)).collect();
+    let reason = first_reason(&lines);
+    let outcome = match claim.state {
+        ClaimState::Cancelled => AnswerOutcome::Cancelled,
+        _ if reason.is_some() => AnswerOutcome::Partial,
+        _ => AnswerOutcome::Granted,
+    };
+    Ok((Verdict::Applied, Some(answer(claim, outcome, reason, lines))))
+}
+
+/// What a line should hold after a change. One that does not grow asks for nothing more, also when it was granted in
+/// part.
+fn target(before: Option<&ClaimLine>, asked: &ClaimLine) -> i64 {
+    let wanted = asked.requested - asked.released;
+    let wanted = match before {
+        Some(before) if asked.requested <= before.requested => wanted.min(before.held()),
+        _ => wanted,
+    };
+    wanted.max(asked.shipped)
 }
 
 fn held_line(work: &Work<'_, '_>, claim: &Claim, line: &Line) -> AnswerLine {
-    let held = claim.lines.get(&line.key).map_or(0, ClaimLine::held);
+    let (held, released) = claim.lines.get(&line.key).map_or((0, 0), |line| (line.held(), line.released));
     // More may have been shipped than is asked for now.
     let granted = held.min(line.quantity);
     let available = work.available(&line.key) + held;
-    AnswerLine { key: line.key.clone(), requested: line.quantity, granted, available, reason: None }
+    // What a version before was not granted.
+    let reason = (held + released < line.quantity).then_some(Reason::InsufficientStock);
+    AnswerLine { key: line.key.clone(), requested: line.quantity, granted, available, reason }
 }
 
 /// Whether units that join a standing order leave on_hand at once, as its other units did.
 fn deducts_now(work: &Work<'_, '_>, claim: &Claim) -> bool {
     match work.rules().deduct_on {
-        DeductOn::Created => true,
+        DeductOn::Created => claim.state != ClaimState::Reserved,
         DeductOn::Confirmed => claim.confirmed,
         DeductOn::Shipped => false,
     }

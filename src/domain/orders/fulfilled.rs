@@ -12,6 +12,9 @@ use crate::domain::rules::DeductOn;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Reference, StockKey};
 
+/// Events that may wait for an order, and ids of shipments that were refused: far more than any order has.
+const MOST_KEPT: usize = 1_000;
+
 /// Applies `order-confirmed`.
 pub(in crate::domain) fn confirmed(work: &mut Work<'_, '_>, order: &Reference) -> Result<Conclusion, Broken> {
     let key = ClaimKey { kind: ClaimKind::Order, reference: order.clone() };
@@ -21,17 +24,18 @@ pub(in crate::domain) fn confirmed(work: &mut Work<'_, '_>, order: &Reference) -
     let conclusion = match step(state, Trigger::Confirmed) {
         Step::Remember => remember(work, &mut claim, Event::OrderConfirmed { order: order.clone() }),
         Step::RecordConfirmation if claim.confirmed => IGNORED,
-        Step::Confirm | Step::RecordConfirmation => {
-            let deduct = work.rules().deduct_on == DeductOn::Confirmed;
-            confirm(work, &mut claim, deduct)?
+        Step::Confirm | Step::RecordConfirmation => confirm(work, &mut claim)?,
+        Step::ReserveAgain if claim.is_lost() && claim.confirmed => IGNORED,
+        Step::ReserveAgain if claim.is_lost() => {
+            claim.confirmed = true;
+            lost(work, &claim)
         }
-        Step::ReserveAgain if claim.is_lost() => IGNORED,
         Step::ReserveAgain => match reserve_again(work, &mut claim)? {
-            Err(lost) => lost,
-            Ok(()) => {
-                let deduct = work.rules().deduct_on != DeductOn::Shipped;
-                confirm(work, &mut claim, deduct)?
+            Err(lost) => {
+                claim.confirmed = true;
+                lost
             }
+            Ok(()) => confirm(work, &mut claim)?,
         },
         Step::Closed => conflict(&claim, Some(Reason::Closed)),
         Step::Conflict => conflict(&claim, None),
@@ -84,13 +88,21 @@ pub(in crate::domain) fn shipped(work: &mut Work<'_, '_>, event: &OrderShipped) 
         | Step::NothingToRelease
         | Step::Expire => IGNORED,
     };
+    // What was answered is not answered again; what waits for its order has its turn yet.
+    if conclusion.1.is_some() && (conclusion.0 == Verdict::Applied || claim.shipments.len() < MOST_KEPT) {
+        claim.shipments.push(event.shipment.clone());
+    }
     conclude(work, claim, conclusion)
 }
 
-/// Keeps an event for the order that will come; the same fact is kept once.
+/// Keeps an event for the order that will come; the same fact is kept once. Where too many wait, the event is answered
+/// as a conflict: the order's row is read and written with each of them.
 pub(super) fn remember(work: &Work<'_, '_>, claim: &mut Claim, event: Event) -> Conclusion {
     if claim.remembered.iter().any(|kept| kept.event == event) {
         return IGNORED;
+    }
+    if claim.remembered.len() >= MOST_KEPT {
+        return conflict(claim, None);
     }
     let (cause, trace) = work.origin();
     claim.remembered.push(Remembered { cause, trace, event });
@@ -107,8 +119,9 @@ fn conclude(work: &mut Work<'_, '_>, claim: Claim, conclusion: Conclusion) -> Re
 }
 
 /// Makes an order final. One of which a part was shipped already keeps its state; what is left of it is deducted like
-/// any other reservation.
-fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim, deduct: bool) -> Result<Conclusion, Broken> {
+/// any other reservation. What was reserved before the shop chose to deduct at creation is deducted here.
+fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
+    let deduct = work.rules().deduct_on != DeductOn::Shipped;
     claim.confirmed = true;
     claim.expires_at = None;
     if deduct {
@@ -136,7 +149,7 @@ fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<()
     let wanted = missing(claim, &targets);
     let short = short_lines(work, &wanted, |_| 0);
     if !short.is_empty() {
-        claim.confirmed = true;
+        claim.lines.values_mut().for_each(|line| line.lost = line.lapsed);
         let reason = super::first_reason(&short);
         return Ok(Err((Verdict::Refused(reason), Some(answer(claim, AnswerOutcome::Lost, reason, short)))));
     }
@@ -148,7 +161,7 @@ fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<()
     Ok(Ok(()))
 }
 
-/// The answer to a shipment of an order that was told to be lost before.
+/// The answer to what comes for an order that was told to be lost before.
 fn lost(work: &Work<'_, '_>, claim: &Claim) -> Conclusion {
     let lapsed = claim.lines.iter().filter(|(_, line)| line.lapsed > 0);
     let lines = lapsed.map(|(key, line)| told(work, claim, key, line.lapsed, 0)).collect();
@@ -185,7 +198,6 @@ fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Res
     if nothing {
         return Ok((Verdict::Refused(None), Some(answer(claim, AnswerOutcome::Conflict, None, lines))));
     }
-    claim.shipments.push(event.shipment.clone());
     claim.expires_at = None;
     claim.state = ClaimState::Deducted;
     close_if_done(claim);

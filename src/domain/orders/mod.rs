@@ -86,9 +86,13 @@ fn short_lines(work: &Work<'_, '_>, wanted: &[Line], own_hold: impl Fn(&StockKey
         .collect()
 }
 
-/// What a request could have of a row when its own cart's hold counts as free; never below 0.
+/// What a request could have of a row: what is free, and all of its own hold as far as the units are there; never below
+/// 0. Units that are kept back or promised twice take nothing from a hold that stands.
 pub(super) fn available_with(work: &Work<'_, '_>, key: &StockKey, own_hold: i64) -> i64 {
-    work.row(key).map_or(0, |row| (row.counters.available() + own_hold).max(0))
+    let Some(row) = work.row(key) else { return 0 };
+    let free = row.counters.available().max(0) + own_hold;
+    let held_by_others = row.counters.reserved() - own_hold;
+    free.min(row.counters.on_hand - held_by_others).max(0)
 }
 
 /// Moves an order on that is left without anything to ship: called off when it holds nothing, shipped when all that it

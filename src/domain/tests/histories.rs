@@ -11,7 +11,7 @@ use super::shelf::NOW;
 use crate::domain::claim::{ClaimKey, ClaimKind};
 use crate::domain::event::{
     CartUpdated, Cause, ClaimExpired, Envelope, Event, EventKey, Fingerprint, OrderCancelled, OrderCreated,
-    OrderShipped, Policy, SkuRegistered, StockReceived, Trace,
+    OrderShipped, Policy, SkuRegistered, StockReceived, ToldAt, Trace,
 };
 use crate::domain::rules::{DeductOn, Rules};
 use crate::domain::stock::Status;
@@ -78,7 +78,7 @@ pub(super) fn envelopes(history: &[Told], prefix: &str) -> Vec<Envelope> {
             reference: event.claim_key().map(|claim| claim.reference),
         }),
         key: EventKey([0; 16]),
-        time: Some(Timestamp(NOW.0 - age * 1_000_000)),
+        told_at: ToldAt::Publisher(Timestamp(NOW.0 - age * 1_000_000)),
         day: NOW.day(),
         fingerprint: Fingerprint(0),
         trace: Trace::default(),

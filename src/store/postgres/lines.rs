@@ -34,6 +34,8 @@ struct Line<'a> {
     lapsed: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
     refused: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    lost: i64,
 }
 
 fn default_location<'a>() -> Cow<'a, str> {
@@ -67,6 +69,7 @@ pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
             too_late: line.too_late,
             lapsed: line.lapsed,
             refused: line.refused,
+            lost: line.lost,
         })
         .collect();
     serde_json::to_string(&lines).expect("texts and numbers are always valid JSON")
@@ -87,6 +90,7 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_js
             too_late: line.too_late,
             lapsed: line.lapsed,
             refused: line.refused,
+            lost: line.lost,
         };
         (key, line)
     };

@@ -187,11 +187,12 @@ impl Store for PostgresStore {
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {
         let rows = read::due_claims(&self.pool, limit).await.map_err(error::classify)?;
-        let due = |(kind, reference, deadline): (String, String, _)| {
+        let due = |(kind, reference, deadline, seen_at): (String, String, _, _)| {
             let kind = read::claim_kind(&kind)?;
             Ok(DueClaim {
                 key: ClaimKey { kind, reference: reference.as_str().into() },
                 deadline: instant::read(deadline),
+                seen_at: instant::read(seen_at),
             })
         };
         rows.into_iter().map(due).collect()

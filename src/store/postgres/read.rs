@@ -191,9 +191,9 @@ pub(super) async fn clock(connection: &mut PgConnection) -> Result<Timestamp, sq
 pub(super) async fn due_claims(
     pool: &PgPool,
     limit: usize,
-) -> Result<Vec<(String, String, OffsetDateTime)>, sqlx::Error> {
+) -> Result<Vec<(String, String, OffsetDateTime, OffsetDateTime)>, sqlx::Error> {
     sqlx::query_as(
-        "select kind::text, reference, expires_at from claim
+        "select kind::text, reference, expires_at, clock_timestamp() from claim
          where expires_at <= clock_timestamp() order by expires_at limit $1 for update skip locked",
     )
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))

@@ -240,3 +240,41 @@ async fn a_cart_that_lives_long_keeps_only_the_lines_that_it_has() {
     assert_eq!(number(&shop, "select count(*) from claim_line").await, 1);
     shop.assert_sound().await;
 }
+
+#[tokio::test]
+async fn updates_without_version_and_time_count_in_the_order_in_which_they_arrive() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let update = |units| fresh("cart-updated", json!({"cart_id": "C-1", "lines": lines(&[("A", units)])}));
+    // One request, one moment of arrival.
+    assert_eq!(send(&mut shop, vec![update(1), update(2), update(3)]).await, ["applied", "applied", "applied"]);
+    assert_eq!(shop.units("A").await, (10, 3, 0, 7));
+    // A time of the publisher's own stands for itself: what is not later comes too late.
+    let at =
+        |units| with(update(units), json!({"time": "2026-01-01T00:00:00Z", "id": uuid::Uuid::new_v4().to_string()}));
+    let mut other = stocked(&[("A", 10)]).await;
+    assert_eq!(send(&mut other, vec![at(1), at(2)]).await, ["refused too_old", "ignored"]);
+}
+
+#[tokio::test]
+async fn an_update_that_is_too_old_gives_a_cart_no_more_time() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, cart("C-1", 1, &[("A", 5)])).await;
+    tamper(&shop, "update claim set expires_at = now() + interval '1 minute'").await;
+    let before = shop.cart("C-1").await.expires_at;
+    let old = with(cart("C-1", 2, &[("A", 3)]), json!({"time": "2026-01-01T00:00:00Z"}));
+    assert_eq!(send_one(&mut shop, old).await, "applied");
+    assert_eq!(shop.units("A").await, (10, 3, 0, 7));
+    assert_eq!(shop.cart("C-1").await.expires_at, before);
+}
+
+#[tokio::test]
+async fn the_cap_of_a_cart_counts_a_sku_at_all_locations() {
+    let mut shop = stocked_with(Rules { cart_max_per_sku: Some(5), ..Rules::default() }, &[("A", 10)]).await;
+    send_one(&mut shop, sku("A", json!({"location": "north", "initial": 10}))).await;
+    let everywhere = json!([{"sku": "A", "quantity": 4}, {"sku": "A", "location": "north", "quantity": 4}]);
+    send_one(&mut shop, fresh("cart-updated", json!({"cart_id": "C-1", "cart_version": 1, "lines": everywhere}))).await;
+    let answer = last_told(&shop, "C-1").await;
+    assert!(answer.starts_with("partial, held (over_cap): A 4 -> 4 of 10; "), "{answer}");
+    assert_eq!(shop.units("A").await, (10, 4, 0, 6));
+    shop.assert_sound().await;
+}

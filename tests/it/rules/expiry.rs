@@ -132,7 +132,7 @@ async fn a_claim_that_contradicts_its_stock_row_stops_no_other() {
     .await;
     tamper(&shop, "update stock set cart_held = 0 where sku = 'B'").await;
     tamper(&shop, DUE).await;
-    assert_eq!(shop.sweep().await, 3);
+    assert_eq!(shop.sweep().await, 2);
     let states: Vec<ClaimState> =
         [shop.cart("C-1").await, shop.cart("C-2").await, shop.cart("C-3").await].map(|cart| cart.state).into();
     assert_eq!(states, [ClaimState::Expired, ClaimState::Held, ClaimState::Expired]);
@@ -145,5 +145,17 @@ async fn a_claim_that_contradicts_its_stock_row_stops_no_other() {
     tamper(&shop, DUE).await;
     assert_eq!(shop.sweep().await, 1);
     assert!(shop.claim(ClaimKind::Cart, "C-2").await.is_some_and(|cart| cart.state == ClaimState::Expired));
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_deadline_is_of_a_day_that_was_closed_long_ago_is_swept_all_the_same() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, cart("C-1", 1, &[("A", 2)])).await;
+    tamper(&shop, "update claim set expires_at = '2020-01-02T00:00:00Z'").await;
+    let closed = "insert into inbox_day values ('2020-01-02', '2020-01-02', now())";
+    tamper(&shop, closed).await;
+    assert_eq!(shop.sweep().await, 1);
+    assert_eq!(shop.units("A").await, (10, 0, 0, 10));
     shop.assert_sound().await;
 }

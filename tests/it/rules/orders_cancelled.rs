@@ -199,3 +199,32 @@ async fn the_events_of_an_order_give_the_same_in_one_batch_and_in_several() {
         assert_eq!(results[0].3.0.0, 9, "one A was shipped");
     }
 }
+
+#[tokio::test]
+async fn a_part_that_was_told_before_a_new_attempt_does_not_count_against_it_when_it_is_told_again() {
+    let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10)]).await;
+    // One order expires after the part, the other was refused before it.
+    send_one(&mut shop, ordered("O-1", &[("A", 5)])).await;
+    send_one(&mut shop, ordered("O-2", &[("A", 50)])).await;
+    let parts = [cancelled_part("O-1", &[("A", 2)]), cancelled_part("O-2", &[("A", 2)])];
+    send(&mut shop, parts.to_vec()).await;
+    super::tamper(&shop, "update claim set expires_at = now() - interval '1 second' where expires_at is not null")
+        .await;
+    assert_eq!(shop.sweep().await, 1);
+    for (order, part) in ["O-1", "O-2"].into_iter().zip(&parts) {
+        send_one(&mut shop, super::created(order, &[("A", 5)], json!({"order_version": 1}))).await;
+        assert_eq!(send_one(&mut shop, super::retold(part)).await, "ignored");
+        assert_eq!(shop.order(order).await.lines.values().map(|line| line.reserved).sum::<i64>(), 5);
+    }
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_part_with_a_line_that_the_order_does_not_have_is_answered_once() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, ordered("O-1", &[("A", 5)])).await;
+    let part = cancelled_part("O-1", &[("A", 3), ("X", 1)]);
+    assert_eq!(send_one(&mut shop, part.clone()).await, "applied");
+    assert_eq!(send_one(&mut shop, super::retold(&part)).await, "ignored");
+    assert_eq!(told(&shop, "O-1").await.len(), 2);
+}

@@ -311,3 +311,41 @@ async fn safety_stock_is_not_for_sale() {
     assert_eq!(told(&shop, "O-3").await, ["refused, refused (insufficient_stock): A 1 -> 0 of 0 (insufficient_stock)"]);
     shop.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_change_asks_only_for_what_it_adds_to_an_order_that_was_granted_in_part() {
+    let mut shop = stocked(&[("A", 2), ("B", 5)]).await;
+    send_one(&mut shop, created("O-1", &[("A", 5)], json!({"policy": "partial"}))).await;
+    send_one(&mut shop, version("O-1", 1, &[("A", 4)])).await;
+    assert_eq!(
+        last_told(&shop, "O-1").await,
+        "partial, deducted (insufficient_stock): A 4 -> 2 of 2 (insufficient_stock)"
+    );
+    send_one(&mut shop, version("O-1", 2, &[("A", 4), ("B", 1)])).await;
+    assert!(last_told(&shop, "O-1").await.starts_with("partial, deducted"));
+    assert_eq!((shop.units("A").await.3, shop.units("B").await.3), (0, 4));
+    // A line that grows is demanded in full.
+    assert_eq!(send_one(&mut shop, version("O-1", 3, &[("A", 5), ("B", 1)])).await, "refused insufficient_stock");
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_refused_change_names_what_was_asked_for() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, ordered("O-1", &[("A", 4)])).await;
+    send_one(&mut shop, cancelled_part("O-1", &[("A", 1)])).await;
+    send_one(&mut shop, version("O-1", 1, &[("A", 20)])).await;
+    let expected = "refused, deducted (insufficient_stock): A 20 -> 0 of 10 (insufficient_stock)";
+    assert_eq!(last_told(&shop, "O-1").await, expected);
+}
+
+#[tokio::test]
+async fn an_order_gets_its_carts_hold_also_when_units_were_kept_back_since() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, cart("C-1", 1, &[("A", 8)])).await;
+    send_one(&mut shop, sku("A", json!({"safety_stock": 5}))).await;
+    let order = created("O-1", &[("A", 8)], json!({"cart_id": "C-1"}));
+    assert_eq!(send_one(&mut shop, order).await, "applied");
+    assert_eq!(shop.units("A").await, (2, 0, 0, -3));
+    shop.assert_sound().await;
+}

@@ -2,6 +2,7 @@
 
 use holdfast::domain::claim::ClaimState;
 use holdfast::domain::rules::DeductOn;
+use holdfast::domain::words::StockKey;
 use serde_json::json;
 
 use super::{
@@ -171,4 +172,69 @@ async fn an_order_is_shipped_when_every_line_that_it_holds_is() {
     assert_eq!(last_told(&shop, "O-1").await, "shipped, shipped: B 2 -> 1 of 9");
     assert_eq!(send_one(&mut shop, cancelled("O-1")).await, "refused");
     shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn every_first_confirmation_of_a_lost_order_is_answered_whatever_told_of_the_loss() {
+    for first in ["shipment", "confirmation"] {
+        let mut shop = stocked_with(deducting_on(DeductOn::Shipped), &[("A", 6)]).await;
+        send_one(&mut shop, ordered("O-1", &[("A", 6)])).await;
+        tamper(&shop, "update claim set expires_at = now() - interval '1 second'").await;
+        assert_eq!(shop.sweep().await, 1);
+        send_one(&mut shop, ordered("O-2", &[("A", 6)])).await;
+        let events = match first {
+            "shipment" => [shipped("O-1", "S-1"), confirmed("O-1")],
+            _ => [confirmed("O-1"), shipped("O-1", "S-1")],
+        };
+        for event in &events {
+            assert!(send_one(&mut shop, event.clone()).await.starts_with("refused"));
+            assert!(last_told(&shop, "O-1").await.starts_with("lost, expired"), "after {first}");
+        }
+        let answers = told(&shop, "O-1").await.len();
+        for event in &events {
+            assert_eq!(send_one(&mut shop, retold(event)).await, "ignored", "the same fact again");
+        }
+        assert_eq!(told(&shop, "O-1").await.len(), answers);
+        // Units that come back do not bring back an order that was paid back.
+        send_one(&mut shop, cancelled("O-2")).await;
+        send_one(&mut shop, shipped("O-1", "S-2")).await;
+        assert!(last_told(&shop, "O-1").await.starts_with("lost, expired"));
+        assert_eq!(shop.units("A").await, (6, 0, 0, 6));
+        shop.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_shipment_that_was_refused_counts_no_more_when_it_is_told_again() {
+    let mut shop = stocked(&[("A", 10), ("B", 10)]).await;
+    send_one(&mut shop, ordered("O-1", &[("A", 5), ("B", 1)])).await;
+    send_one(&mut shop, shipped_part("O-1", "S-1", &[("A", 5)])).await;
+    let too_much = shipped_part("O-1", "S-2", &[("A", 1)]);
+    assert_eq!(send_one(&mut shop, too_much.clone()).await, "refused");
+    let more = created("O-1", &[("A", 7), ("B", 1)], json!({"order_version": 1}));
+    assert_eq!(send_one(&mut shop, more).await, "applied");
+    assert_eq!(send_one(&mut shop, retold(&too_much)).await, "ignored");
+    assert_eq!(shop.order("O-1").await.lines[&StockKey::new("A", "default")].shipped, 5);
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_order_that_was_reserved_before_the_shop_chose_to_deduct_at_creation_keeps_every_unit_in_view() {
+    let reserving = deducting_on(DeductOn::Confirmed);
+    for last in ["confirmed", "expired"] {
+        let mut shop = stocked_with(reserving.clone(), &[("A", 10)]).await;
+        send_one(&mut shop, ordered("O-1", &[("A", 4)])).await;
+        let mut shop = Shop::at(shop.url.clone(), deducting_on(DeductOn::Created)).await;
+        send_one(&mut shop, created("O-1", &[("A", 6)], json!({"order_version": 1}))).await;
+        assert_eq!(shop.units("A").await, (10, 0, 6, 4));
+        if last == "confirmed" {
+            send_one(&mut shop, confirmed("O-1")).await;
+            assert_eq!(shop.units("A").await, (4, 0, 0, 4));
+        } else {
+            tamper(&shop, "update claim set expires_at = now() - interval '1 second'").await;
+            assert_eq!(shop.sweep().await, 1);
+            assert_eq!(shop.units("A").await, (10, 0, 0, 10));
+        }
+        shop.assert_sound().await;
+    }
 }

@@ -176,3 +176,14 @@ async fn a_tombstone_outlives_the_keys_of_its_day() {
     assert_eq!(send_one(&mut shop, ordered("O-1", &[("A", 2)])).await, "refused cancelled");
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
 }
+
+#[tokio::test]
+async fn what_overtakes_an_order_without_end_is_answered_as_a_conflict_after_a_thousand() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let waiting = (0..1_000).map(|number| shipped_part("O-1", &format!("S-{number}"), &[("A", 1)])).collect();
+    let outcomes = shop.send(waiting).await;
+    assert!(outcomes.iter().all(|outcome| outcome.as_str() == "applied"));
+    assert_eq!(send_one(&mut shop, shipped("O-1", "S-1000")).await, "refused");
+    assert_eq!(told(&shop, "O-1").await, ["conflict, awaited: "]);
+    assert_eq!(shop.order("O-1").await.remembered.len(), 1_000);
+}

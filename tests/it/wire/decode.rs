@@ -75,7 +75,7 @@ fn the_envelope_stands_in_headers_of_either_prefix_and_any_case() {
         assert_eq!(envelope.cause.event_type, EventType::OrderConfirmed, "the event's own type decides");
         assert_eq!((&*envelope.cause.id, &*envelope.cause.source), ("e-7", "/shop"));
         assert_eq!(envelope.cause.reference, Some("O-1".into()));
-        assert_eq!(envelope.time, instant::parse("2026-11-20T09:00:00.5Z"));
+        assert_eq!(envelope.told_at.time(), instant::parse("2026-11-20T09:00:00.5Z"));
         assert_eq!((envelope.trace.parent.as_deref(), envelope.trace.state.as_deref()), (Some(parent), Some("a=b")));
     }
 }
@@ -90,7 +90,7 @@ fn the_envelope_stands_in_a_structured_body() {
     assert_eq!(from_json.event, plain.event);
     assert_eq!(from_json.fingerprint, plain.fingerprint);
     assert_eq!(from_json.trace.parent.as_deref(), Some("00-1"));
-    assert_eq!(from_json.time, instant::parse("2026-11-20T10:00:00Z"));
+    assert_eq!(from_json.told_at.time(), instant::parse("2026-11-20T10:00:00Z"));
 
     let object = structured.as_object_mut().unwrap();
     object.remove("data");
@@ -104,7 +104,7 @@ fn the_envelope_stands_in_the_body_itself() {
     let body = r#"{"event_id":"e-9","event_time":"2026-11-20T10:00:00Z","event_source":"till","order_id":"O-1"}"#;
     let envelope = decode(record("order-confirmed", &[], body)).unwrap();
     assert_eq!((&*envelope.cause.id, &*envelope.cause.source), ("e-9", "till"));
-    assert_eq!(envelope.time, instant::parse("2026-11-20T10:00:00Z"));
+    assert_eq!(envelope.told_at.time(), instant::parse("2026-11-20T10:00:00Z"));
     // What the headers say comes before what the body says; where nobody says it, the topic is the source.
     let body = r#"{"event_id":"e-9","order_id":"O-1"}"#;
     let envelope = decode(record("order-confirmed", &[("ce_id", "e-10")], body)).unwrap();
@@ -119,7 +119,7 @@ fn the_day_is_that_of_the_id_then_of_the_event_then_of_the_broker_then_of_receip
         let mut record = record("order-confirmed", &headers, r#"{"order_id":"O-1"}"#);
         record.timestamp = broker;
         let envelope = decode(record).unwrap();
-        (envelope.day, envelope.time)
+        (envelope.day, envelope.told_at.time())
     };
     let (time, broker) = (Some("2026-11-02T00:00:00Z"), instant::parse("2026-11-03T23:59:59Z"));
     let day_of = |text: &str| instant::parse(text).unwrap().day();

@@ -149,7 +149,7 @@ async fn writers_with_older_and_newer_schemas_are_read_by_name() {
         events.push(*envelope);
     }
     assert_eq!(events[0].event, events[1].event);
-    assert_eq!((&*events[1].cause.id, events[1].time), (id, Some(Timestamp(1_000_000))));
+    assert_eq!((&*events[1].cause.id, events[1].told_at.time()), (id, Some(Timestamp(1_000_000))));
 }
 
 #[tokio::test]
