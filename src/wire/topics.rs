@@ -179,6 +179,17 @@ pub struct Topics {
     type_prefix: String,
 }
 
+/// What one publisher writes within one tick of the broker's clock comes in the order of its causes.
+const MET_IN_ORDER: [EventType; EventType::INPUT.len()] = [
+    EventType::SkuRegistered,
+    EventType::StockReceived,
+    EventType::CartUpdated,
+    EventType::OrderCreated,
+    EventType::OrderConfirmed,
+    EventType::OrderShipped,
+    EventType::OrderCancelled,
+];
+
 /// What a topic of the broker holds.
 #[derive(Clone, Copy, Debug)]
 enum Held {
@@ -234,9 +245,10 @@ impl Topics {
         format!("{}{}", self.type_prefix, output.as_str())
     }
 
-    /// The broker's topics whose events have rules: what a worker subscribes to, each once.
+    /// The broker's topics whose events have rules: what a worker subscribes to, each once. Events of one moment are
+    /// met in this order: goods, then carts and orders, then what follows an order.
     pub fn inputs(&self) -> Vec<Arc<str>> {
-        self.named(EventType::INPUT.iter().map(|input| input.as_str()))
+        self.named(MET_IN_ORDER.iter().map(|input| input.as_str()))
     }
 
     /// The broker's topics that this worker announces on, each once.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::words::Timestamp;
@@ -51,6 +52,9 @@ pub(super) struct Taken {
     pub next: BTreeMap<Assignment, NextOffset>,
 }
 
+/// What orders the next records of the partitions: time, the topic's rank, the partition.
+type Head = (Timestamp, usize, Partition, Assignment);
+
 /// The queues of the assigned partitions.
 ///
 /// Records are taken in the order of record time over all partitions, so that a worker that catches up meets events
@@ -58,10 +62,13 @@ pub(super) struct Taken {
 /// states. At its end, as the broker said, it holds nobody back. Otherwise more is on its way, and only records that
 /// are no newer than the newest one taken from it are handed out, for later ones could overtake what is on its way.
 /// Nobody waits longer than [`PATIENCE`] for it ([`FIRST_PATIENCE`] when it was assigned just now), and nobody waits
-/// at all for a partition that is live: one whose newest record is less than a second old. Records of one partition always keep their order, whatever their times.
+/// at all for a partition that is live: one whose newest record is less than a second old. Records of one partition
+/// always keep their order, whatever their times.
 #[derive(Debug)]
 pub(super) struct Backlog {
     limit: BufferLimit,
+    /// Which topic goes first where times are equal.
+    topics: Vec<Arc<str>>,
     queues: BTreeMap<Assignment, Queue>,
     records: usize,
     bytes: usize,
@@ -70,6 +77,8 @@ pub(super) struct Backlog {
 #[derive(Debug)]
 struct Queue {
     partition: Partition,
+    /// The topic's place among those of equal times.
+    rank: usize,
     waiting: VecDeque<Record>,
     bytes: usize,
     at_end: bool,
@@ -81,15 +90,17 @@ struct Queue {
 }
 
 impl Backlog {
-    /// Nothing assigned.
-    pub fn new(limit: BufferLimit) -> Self {
-        Self { limit, queues: BTreeMap::new(), records: 0, bytes: 0 }
+    /// Nothing assigned. Records of equal times go in the order of `topics`.
+    pub fn new(limit: BufferLimit, topics: Vec<Arc<str>>) -> Self {
+        Self { limit, topics, queues: BTreeMap::new(), records: 0, bytes: 0 }
     }
 
     /// Begins an assignment.
     pub fn open(&mut self, assignment: Assignment, partition: Partition, now: Instant) {
+        let rank = self.topics.iter().position(|topic| *topic == partition.topic).unwrap_or(self.topics.len());
         let queue = Queue {
             partition,
+            rank,
             waiting: VecDeque::new(),
             bytes: 0,
             at_end: false,
@@ -165,10 +176,10 @@ impl Backlog {
         let mut taken = Taken::default();
         let mut taken_bytes = 0;
         let mut bound = self.bound(now.wall);
-        let mut heads: BinaryHeap<Reverse<(Timestamp, Partition, Assignment)>> =
+        let mut heads: BinaryHeap<Reverse<Head>> =
             self.queues.iter().filter_map(|(assignment, queue)| queue.head(*assignment)).collect();
         while taken.records.len() < limit.deliveries && taken_bytes < limit.bytes {
-            let Some(Reverse((time, _, assignment))) = heads.pop() else { break };
+            let Some(Reverse((time, _, _, assignment))) = heads.pop() else { break };
             if bound.is_some_and(|bound| time > bound) {
                 break;
             }
@@ -201,12 +212,11 @@ impl Queue {
         self.waiting.is_empty() && !self.at_end && !self.given_up && !live
     }
 
-    /// The place of the next record in the merge. Equal times are ordered by topic and partition; a record without a
-    /// time follows the one before it.
-    fn head(&self, assignment: Assignment) -> Option<Reverse<(Timestamp, Partition, Assignment)>> {
+    /// The place of the next record in the merge. A record without a time follows the one before it.
+    fn head(&self, assignment: Assignment) -> Option<Reverse<Head>> {
         let record = self.waiting.front()?;
         let time = record.timestamp.or(self.newest_taken).unwrap_or(Timestamp(i64::MIN));
-        Some(Reverse((time, self.partition.clone(), assignment)))
+        Some(Reverse((time, self.rank, self.partition.clone(), assignment)))
     }
 
     fn take_head(&mut self, time: Timestamp, now: Instant) -> Option<Record> {
@@ -239,7 +249,7 @@ mod tests {
 
     fn backlog(topics: &[&str], limit: BufferLimit) -> (Backlog, Now) {
         let now = Now { instant: Instant::now(), wall: WALL };
-        let mut backlog = Backlog::new(limit);
+        let mut backlog = Backlog::new(limit, topics.iter().map(|topic| (*topic).into()).collect());
         for (number, topic) in topics.iter().enumerate() {
             let partition = Partition { topic: (*topic).into(), number: 0 };
             backlog.open(Assignment(number as u64), partition, now.instant);
@@ -266,6 +276,18 @@ mod tests {
         push(&mut backlog, 0, "a", &[1, 4, 5], true);
         push(&mut backlog, 1, "b", &[2, 3, 6], true);
         assert_eq!(times(&backlog.take(ANY, now)), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn records_of_one_moment_go_in_the_order_of_the_topics() {
+        // Not the order of their names: a SKU is registered before it is ordered.
+        let (mut backlog, now) = roomy(&["sku-registered", "order-created", "cart-updated"]);
+        for (assignment, topic) in [(1, "order-created"), (2, "cart-updated"), (0, "sku-registered")] {
+            push(&mut backlog, assignment, topic, &[5], true);
+        }
+        let taken = backlog.take(ANY, now);
+        let topics: Vec<&str> = taken.records.iter().map(|record| &*record.position.topic).collect();
+        assert_eq!(topics, ["sku-registered", "order-created", "cart-updated"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where the polling thread and the engine meet: one lock over the backlog and the books of what was handed out.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
@@ -62,10 +62,10 @@ pub(super) enum Ready {
 }
 
 impl Handover {
-    /// Nothing assigned.
-    pub fn new(limit: BufferLimit) -> Self {
+    /// Nothing assigned. Records of equal times go in the order of `topics`.
+    pub fn new(limit: BufferLimit, topics: Vec<Arc<str>>) -> Self {
         let state = State {
-            backlog: Backlog::new(limit),
+            backlog: Backlog::new(limit, topics),
             books: BTreeMap::new(),
             assignments_given: 0,
             closing: false,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn handover_with(records: i64) -> (Handover, Assignment) {
-        let handover = Handover::new(BufferLimit { records: 100, bytes: 100_000 });
+        let handover = Handover::new(BufferLimit { records: 100, bytes: 100_000 }, Vec::new());
         let assignment = handover.assign(partition(0));
         let record = |offset| Record {
             position: Position { topic: "t".into(), partition: 0, offset },

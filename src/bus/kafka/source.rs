@@ -40,7 +40,10 @@ impl KafkaSource {
     /// with the default `group.initial.rebalance.delay.ms` takes 3 s for that when the group is new. Fails with the
     /// names of missing topics, or with the address when no broker answers within the start timeout. Cancel-safe.
     pub async fn open(settings: KafkaSourceSettings) -> Result<Self, KafkaFailure> {
-        let handover = Arc::new(Handover::new(settings.buffer));
+        let handover = Arc::new(Handover::new(
+            settings.buffer,
+            settings.topics.iter().map(|topic| topic.as_str().into()).collect(),
+        ));
         let close_timeout = settings.close_timeout;
         let (status_writer, status) = watch::channel(SourceStatus::default());
         let (opened, outcome) = oneshot::channel();
