@@ -13,6 +13,7 @@ mod kafka_tail;
 mod kafka_wire;
 mod retail;
 mod rules;
+mod schema;
 mod servers;
 mod shop;
 mod wire;
