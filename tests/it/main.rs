@@ -13,6 +13,7 @@ mod kafka_tail;
 mod kafka_wire;
 mod rules;
 mod servers;
+mod settings;
 mod shop;
 mod wire;
 mod worker;
