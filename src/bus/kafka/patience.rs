@@ -31,6 +31,8 @@ fn passes(code: Option<RDKafkaErrorCode>) -> bool {
             Code::NotLeaderForPartition
                 | Code::LeaderNotAvailable
                 | Code::ReplicaNotAvailable
+                // The partition is known; the broker that leads it has not heard of it yet.
+                | Code::UnknownTopicOrPartition
                 | Code::FencedLeaderEpoch
                 | Code::UnknownLeaderEpoch
                 | Code::OffsetNotAvailable
