@@ -2,6 +2,7 @@
 
 mod batch_cost;
 mod contract;
+mod dependencies;
 mod floors;
 mod kafka_admin;
 mod kafka_outage;
