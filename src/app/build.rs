@@ -68,7 +68,7 @@ pub fn topic_specs(settings: &Settings, topics: &Topics) -> Vec<TopicSpec> {
 pub async fn connect_store(settings: &Settings, connections: u32) -> Result<PostgresStore, Failure> {
     let url = settings.postgres().map_err(|error| Failure::Settings(error.to_string()))?;
     let store = PostgresStore::connect(PostgresSettings {
-        url: url.expose().to_owned(),
+        url: url.expose().to_owned().into(),
         connections,
         acquire_timeout_ms: ACQUIRE_TIMEOUT_MS,
         inbox_keep_days: settings.inbox.keep_days,

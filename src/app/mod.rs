@@ -1,6 +1,7 @@
 //! The worker as a whole: parts built from settings, started, watched, drained.
 
 mod build;
+mod part_states;
 
 use std::fmt;
 use std::sync::Arc;
@@ -281,23 +282,16 @@ async fn watch_parts(
         }
         let status = source.borrow_and_update().clone();
         metrics.source_status(&status);
-        let bus = match (status.connected, &status.trouble) {
-            (true, _) => PartState::Up,
-            (false, Some(trouble)) => PartState::Down(trouble.clone()),
-            (false, None) => PartState::Starting,
-        };
-        let relay = match store.outbox_status().await {
+        let bus = part_states::bus(&status);
+        let outbox = store.outbox_status().await;
+        let relay = part_states::relay(&outbox, LONGEST_TURN);
+        match &outbox {
             Ok(status) => {
-                let age = relay::oldest_age(&status);
-                metrics.outbox(status.last_number - status.published_number, age);
-                if age < LONGEST_TURN {
-                    PartState::Up
-                } else {
-                    PartState::Down("announcements wait for two minutes".into())
-                }
+                metrics.outbox(status.last_number - status.published_number, relay::oldest_age(status));
             }
-            Err(error) => PartState::Down(error.to_string().into()),
-        };
+            Err(error) if readiness.borrow().relay != relay => tracing::warn!(%error, "the outbox cannot be looked at"),
+            Err(_) => {}
+        }
         readiness.send_if_modified(|known| {
             let next = Readiness { bus: bus.clone(), migrations: PartState::Up, relay: relay.clone() };
             let changed = *known != next;

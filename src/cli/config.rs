@@ -43,6 +43,7 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     settings.postgres().map_err(wrong)?;
     settings.listen().map_err(wrong)?;
     app::topics(settings)?;
+    app::registry(settings)?;
     app::kafka_connection(settings.kafka_source().map_err(wrong)?)?;
     app::kafka_connection(settings.kafka_sink().map_err(wrong)?)?;
     Ok(())

@@ -3,6 +3,7 @@
 mod config;
 mod migrate;
 mod output;
+mod progress;
 mod publish;
 mod replay;
 mod run;

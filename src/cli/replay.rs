@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Ending, output};
+use super::{Ending, output, progress};
 use crate::app::{self, Failure};
 use crate::bus::kafka::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay};
 use crate::config::Settings;
@@ -79,15 +79,22 @@ pub(super) async fn run(arguments: ReplayArguments, settings: &Settings) -> Resu
     let inputs: Vec<String> = topics.inputs().iter().map(ToString::to_string).collect();
     let target = target(arguments.from, &topics);
     let (group, dry_run) = (settings.source.group.clone(), arguments.dry_run);
+    let bar = progress::steps(0);
+    let shown = bar.clone();
     // Both calls block for as long as the broker takes.
     let work = move || {
-        let plan = plan_replay(&connection, &group, &inputs, &target)?;
+        let plan = plan_replay(&connection, &group, &inputs, &target, |looked_at, of| {
+            shown.set_message("partitions looked at");
+            shown.set_length(of as u64);
+            shown.set_position(looked_at as u64);
+        })?;
         if !dry_run {
             apply_replay(&connection, &plan)?;
         }
         Ok(plan)
     };
     let planned = tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?;
+    bar.finish_and_clear();
     let plan = planned.map_err(|error: crate::bus::kafka::ReplayError| Failure::failed(error))?;
     if arguments.json {
         output::print_json(&as_json(&plan, dry_run))?;

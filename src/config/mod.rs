@@ -105,4 +105,6 @@ fn deserialize(tree: Value) -> Result<Settings, SettingsError> {
 }
 
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod tests;

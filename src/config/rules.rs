@@ -1,14 +1,60 @@
 //! What a text setting may say. Each rule returns what would be right.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 
+use reqwest::Url;
+use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Longest topic name and group name that Kafka takes, in characters.
 const MAX_NAME_CHARACTERS: usize = 249;
 
+/// The parameters of a PostgreSQL address that the client knows. It logs any other, with its value.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
 pub(super) fn store_address(text: &str) -> Result<(), String> {
-    scheme(text, &["postgres://", "postgresql://", "sqlite://"])
+    scheme(text, &["postgres://", "postgresql://", "sqlite://"])?;
+    if text.starts_with("sqlite://") { Ok(()) } else { postgres_address(text) }
+}
+
+/// Reads the address as the client will, so that a wrong one is refused before anything connects.
+fn postgres_address(text: &str) -> Result<(), String> {
+    let right = "postgres://user:password@host:port/database";
+    let address = Url::parse(text).map_err(|error| format!("must be {right}, but it cannot be read: {error}"))?;
+    let is_known = |name: &str| {
+        let is_option = name.strip_prefix("options[").is_some_and(|name| name.ends_with(']'));
+        is_option || POSTGRES_PARAMETERS.contains(&name)
+    };
+    if let Some((unknown, _)) = address.query_pairs().find(|(name, _)| !is_known(name)) {
+        let known = POSTGRES_PARAMETERS.join(", ");
+        return Err(format!(
+            "must not have the parameter {unknown:?}, which is unknown; known are {known}, options[NAME]"
+        ));
+    }
+    // What is left are values: a mode of TLS, a number, an escaped text.
+    PgConnectOptions::from_str(text)
+        .map(drop)
+        .map_err(|error| format!("must be {right}, but it cannot be read: {error}"))
 }
 
 pub(super) fn registry_address(text: &str) -> Result<(), String> {

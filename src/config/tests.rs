@@ -130,6 +130,10 @@ fn no_message_shows_a_secret() {
         environment(&[("HOLDFAST__STORE__URL", "hunter2")]),
         environment(&[("HOLDFAST__SOURCE__URL", "kafka://shop:hunter2@db:1")]),
         environment(&[("HOLDFAST__SOURCE__KAFKA", "hunter2")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop@db/stock?passwd=hunter2")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop@db/stock?pw=hunter2")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop:hunter2@db:notaport/stock")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop:hunter2@db/stock?port=x")]),
         unclosed,
         list,
     ];
@@ -137,6 +141,28 @@ fn no_message_shows_a_secret() {
         assert!(!refusal(sources).contains(secret), "{}", refusal(sources));
     }
     assert!(!FlagSetting::parse("hunter2").unwrap_err().to_string().contains(secret));
+}
+
+#[test]
+fn an_address_of_the_database_is_read_before_anything_connects() {
+    let refused = |url: &str| refusal(&flags(&[&format!("store.url={url}")]));
+    let said = refused("postgres://h:notaport/x");
+    assert!(said.contains("must be postgres://user:password@host:port/database"), "{said}");
+    assert!(said.contains("invalid port number"), "{said}");
+    let said = refused("postgres://h/x?passwd=hunter2");
+    assert!(said.contains("passwd=***") && said.contains("must not have the parameter \"passwd\""), "{said}");
+    for wrong in ["sslmode=perhaps", "port=x", "hostaddr=db", "statement-cache-capacity=-1", "options[a=b", "hunter2"] {
+        let said = refused(&format!("postgres://h/x?{wrong}"));
+        assert!(said.contains("setting store.url"), "{said}");
+    }
+    for right in [
+        "postgres://shop:p%40ss@db:5432/stock?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://shop@[::1]/stock",
+        "postgres:///stock?host=/var/run/postgresql&user=shop&options[statement_timeout]=5s",
+        "sqlite://holdfast.db",
+    ] {
+        assert!(Settings::load(&flags(&[&format!("store.url={right}")])).is_ok(), "{right}");
+    }
 }
 
 #[test]

@@ -222,9 +222,11 @@ impl Registry {
 fn without_credentials(address: &str) -> String {
     match address.split_once("://") {
         Some((scheme, rest)) => {
-            let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let host = rest[..authority_end].rfind('@').map_or(0, |at| at + 1);
-            format!("{scheme}://{}", &rest[host..])
+            // Parameters may be credentials, too.
+            let shown = rest.split(['?', '#']).next().unwrap_or_default();
+            let authority_end = shown.find('/').unwrap_or(shown.len());
+            let host = shown[..authority_end].rfind('@').map_or(0, |at| at + 1);
+            format!("{scheme}://{}", &shown[host..])
         }
         None => address.to_owned(),
     }

@@ -10,7 +10,7 @@ use crate::kafka_support::{Ground, committed, output, settle, take, texts, wait_
 
 async fn plan(ground: &Ground, topic: &str, target: ReplayTarget) -> Result<ReplayPlan, ReplayError> {
     let (connection, group, topics) = (ground.connection(), ground.name("group"), vec![topic.to_owned()]);
-    tokio::task::spawn_blocking(move || plan_replay(&connection, &group, &topics, &target)).await.unwrap()
+    tokio::task::spawn_blocking(move || plan_replay(&connection, &group, &topics, &target, |_, _| {})).await.unwrap()
 }
 
 async fn apply(ground: &Ground, plan: ReplayPlan) -> Result<(), ReplayError> {

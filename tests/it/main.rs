@@ -2,6 +2,7 @@
 
 mod batch_cost;
 mod contract;
+mod dependencies;
 mod floors;
 mod kafka_admin;
 mod kafka_outage;
@@ -15,6 +16,7 @@ mod retail;
 mod rules;
 mod schema;
 mod servers;
+mod settings;
 mod shop;
 mod wire;
 mod worker;

@@ -97,7 +97,7 @@ impl Databases {
 /// The usual settings of a store.
 pub fn settings(url: String) -> PostgresSettings {
     PostgresSettings {
-        url,
+        url: url.into(),
         connections: 4,
         acquire_timeout_ms: 10_000,
         inbox_keep_days: 35,

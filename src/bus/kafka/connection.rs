@@ -287,8 +287,34 @@ mod tests {
 
     #[test]
     fn properties_for_tls_and_sasl_pass_through() {
-        let connection = with_property("sasl.password", "secret").unwrap();
-        assert_eq!(connection.producer(5).get("sasl.password"), Some("secret"));
+        let properties = [
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", "/etc/ca.pem"),
+            ("ssl.certificate.location", "/etc/client.pem"),
+            ("ssl.key.location", "/etc/client.key"),
+            ("ssl.key.password", "secret"),
+            ("ssl.endpoint.identification.algorithm", "https"),
+            ("enable.ssl.certificate.verification", "true"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "holdfast"),
+            ("sasl.password", "secret"),
+        ];
+        let given = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let connection = KafkaConnection::new("kafka://127.0.0.1:9093", "test", given).unwrap();
+        for client in [
+            connection.group_consumer("group", 12, Duration::from_secs(1)),
+            connection.reader(),
+            connection.uncommitted_reader(),
+            connection.assigned_reader(Duration::from_millis(10)),
+            connection.group_observer("group"),
+            connection.producer(1),
+            connection.transactional_producer("id"),
+            connection.administrator(),
+        ] {
+            for (name, value) in properties {
+                assert_eq!(client.get(name), Some(value), "{name}");
+            }
+        }
         assert!(!format!("{connection:?}").contains("secret"));
     }
 

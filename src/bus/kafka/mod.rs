@@ -13,6 +13,7 @@ mod handover;
 mod lag;
 mod offset;
 mod partitions;
+mod patience;
 mod polling;
 mod producer;
 mod progress;

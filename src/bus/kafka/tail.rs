@@ -16,6 +16,7 @@ use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::Partition;
 use super::partitions::OpenPartition;
+use super::patience;
 use super::polling::ROUND;
 use super::reader::{self, Reader, ReaderContext};
 use super::replay::offsets_at;
@@ -137,9 +138,8 @@ impl Reading {
         for (index, partition) in partitions.into_iter().enumerate() {
             let Partition { topic, number } = &partition;
             let doing = format!("reading {topic}/{number}");
-            let (first, end) = reader
-                .fetch_watermarks(topic, *number, REQUEST_TIMEOUT)
-                .map_err(KafkaFailure::client(doing.as_str()))?;
+            let ends = patience::ask(REQUEST_TIMEOUT, || reader.fetch_watermarks(topic, *number, REQUEST_TIMEOUT));
+            let (first, end) = ends.map_err(KafkaFailure::client(doing.as_str()))?;
             let begin = match from {
                 TailStart::Start => first,
                 TailStart::End => end,

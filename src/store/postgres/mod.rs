@@ -5,6 +5,7 @@
 //! [`maintenance`] the clock.
 
 mod commit;
+mod database_url;
 mod days;
 mod error;
 mod instant;
@@ -24,6 +25,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+pub use database_url::DatabaseUrl;
 pub use maintenance::MaintenanceReport;
 pub use verify::{Difference, Verification};
 
@@ -41,8 +43,8 @@ const IDLE_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
 /// What the store needs to know.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// `postgres://user:password@host:port/database`.
-    pub url: String,
+    /// Where it is.
+    pub url: DatabaseUrl,
     /// Connections of this pool at most.
     pub connections: u32,
     /// How long to wait for a connection, in milliseconds.
@@ -82,7 +84,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Fatal`] for a URL that cannot be read, [`StoreError::Transient`] when nobody answers.
     pub async fn connect(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(&settings.url)
+        let options = PgConnectOptions::from_str(settings.url.expose())
             .map_err(|error| StoreError::Fatal(format!("store.url is not a PostgreSQL URL: {error}")))?
             .application_name("holdfast")
             // Every statement here finds rows by key. Statistics of a table that grows from nothing to millions within

@@ -144,14 +144,30 @@ const CHECKS: [Check; 6] = [
 const LEVELS: &str = "levels follow from available and the thresholds";
 
 impl PostgresStore {
+    /// How many checks there are.
+    pub const CHECKS: usize = CHECKS.len() + 1;
+
     /// Runs every check on one snapshot of the database, while workers go on. Locks nothing.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn verify(&self, ignore_cart_holds: bool) -> Result<Vec<Verification>, StoreError> {
+        self.verify_with(ignore_cart_holds, |_, _| {}).await
+    }
+
+    /// [`Self::verify`]; `begins` is told the number of each check, from 0, and what it proves, before it runs. There
+    /// are [`Self::CHECKS`] of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn verify_with(
+        &self,
+        ignore_cart_holds: bool,
+        mut begins: impl FnMut(usize, &'static str),
+    ) -> Result<Vec<Verification>, StoreError> {
         let mut connection = self.pool.acquire().await.map_err(error::classify)?;
         let mut transaction = connection.begin().await.map_err(error::classify)?;
-        let mut results = Vec::with_capacity(CHECKS.len() + 1);
+        let mut results = Vec::with_capacity(Self::CHECKS);
         // Whole tables are compared here: the planner may use everything that it has.
         for setting in [
             "set transaction isolation level repeatable read, read only",
@@ -161,9 +177,11 @@ impl PostgresStore {
         ] {
             sqlx::query(setting).execute(&mut *transaction).await.map_err(error::classify)?;
         }
-        for check in &CHECKS {
+        for (number, check) in CHECKS.iter().enumerate() {
+            begins(number, check.name);
             results.push(run(&mut transaction, check).await.map_err(error::classify)?);
         }
+        begins(CHECKS.len(), LEVELS);
         results.push(levels(&mut transaction, ignore_cart_holds).await?);
         transaction.rollback().await.map_err(error::classify)?;
         Ok(results)

@@ -207,8 +207,20 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn no_detail_of_a_dead_letter_holds_a_nul_whatever_the_registry_says() {
+    let found = json!({"schema": "{}", "schemaType": "SOME\0THING"});
+    let server = Server::start(&[("/schemas/ids/9", 200, found)]).await;
+    let decoder = server.decoder();
+    let delivery = [Delivery::Record(framed(9, b"\x06O-1"))];
+    let schemas = decoder.writer_schemas(&delivery).await.unwrap();
+    let [delivery] = delivery;
+    let Decoded::DeadLetter(letter) = decoder.decode(delivery, &schemas, RECEIVED_AT) else { panic!() };
+    assert!(letter.detail.contains("SOME\u{fffd}THING"), "{:?}", letter.detail);
+}
+
+#[tokio::test]
 async fn a_registry_that_is_gone_is_unavailable_and_nothing_is_asked_without_need() {
-    let gone = Registry::new("http://worker:s3cret@127.0.0.1:1/").unwrap();
+    let gone = Registry::new("http://worker:s3cret@127.0.0.1:1/?api_key=s3cret").unwrap();
     assert!(!format!("{gone:?}").contains("s3cret"));
     let decoder = Decoder::new(topics(), Arc::new(KnownSchemas::load()), Some(Arc::new(gone)), MAX_EVENT_BYTES);
     let error = decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap_err().to_string();

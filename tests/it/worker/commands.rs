@@ -1,6 +1,8 @@
-//! The commands that the README prints, as it prints them.
+//! The commands that documents print, as they print them.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -11,6 +13,18 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
     let text = fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).expect("it should be there");
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).filter_map(|rest| Some(rest.split("```").next()?.to_owned())).collect()
+}
+
+/// The commands in the text of a document, between backticks.
+fn inline_commands(document: &str) -> Vec<String> {
+    const PROGRAMS: [&str; 6] = ["cargo", "curl", "docker", "holdfast", "make", "python3"];
+    let text = fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).expect("it should be there");
+    let prose: String = text.split("```").step_by(2).collect();
+    let is_command = |span: &&str| {
+        let mut words = span.split_whitespace();
+        words.next().is_some_and(|program| PROGRAMS.contains(&program)) && words.next().is_some()
+    };
+    prose.split('`').skip(1).step_by(2).filter(is_command).map(str::to_owned).collect()
 }
 
 /// The commands of a block, without what a shell would do.
@@ -66,6 +80,36 @@ async fn every_command_of_the_readme_does_what_it_says() {
         }
     }
     assert!(ran >= 7, "only {ran} commands were found in {printed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_in_the_text_of_a_document_does_what_it_says() {
+    let documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "examples/retail/README.md", "tools/README.md"];
+    for document in &documents[1..] {
+        assert_eq!(blocks(document, "sh"), Vec::<String>::new(), "no test runs the blocks of {document}");
+    }
+    let installation = Installation::new().await;
+    let printed: BTreeSet<String> = documents.into_iter().flat_map(inline_commands).collect();
+    assert!(printed.len() >= 8, "only {printed:?} were found");
+    for command in &printed {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let mut process = match words.as_slice() {
+            // Whether the file is valid is checked by `make test`; a daemon is not to be had in a test.
+            ["docker", "compose", "up"] => continue,
+            ["make", "help"] => Command::new("make"),
+            // These run this very test, or for minutes what the retail test runs a cut of: here they only have to exist.
+            ["make", _] => {
+                let mut make = Command::new("make");
+                make.arg("--dry-run");
+                make
+            }
+            ["python3", ..] => Command::new("python3"),
+            ["holdfast", ..] => installation.command(&[]),
+            other => panic!("no test knows how to run {other:?}"),
+        };
+        let output = process.args(&words[1..]).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("it should run");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,11 @@ impl Installation {
         Self { store_url: database.clone(), database, kafka, prefix, environment: Vec::new() }
     }
 
+    /// A topic as the broker names it.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     /// A command of the binary with this installation's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));

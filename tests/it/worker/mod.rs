@@ -4,4 +4,6 @@ mod commands;
 mod crashes;
 mod faults;
 mod installation;
+mod progress;
+mod registry;
 mod start;

@@ -53,6 +53,18 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     assert_eq!(code, 2, "{said}");
     assert_one_line(&said, &["orders.deduct_on", "sometimes", "confirmed"]);
 
+    let (code, said) = refused(&installation, &["--set", "store.url=postgres://h:notaport/x"]);
+    assert_eq!(code, 2, "{said}");
+    assert_one_line(&said, &["store.url", "invalid port number"]);
+    let (code, said) = refused(&installation, &["--set", "store.url=postgres://h/x?passwd=hunter2"]);
+    assert_eq!(code, 2, "{said}");
+    assert_one_line(&said, &["store.url", "passwd"]);
+    assert!(!said.contains("hunter2"), "{said}");
+    for wrong in ["store.url=postgres://h:notaport/x", "registry.url=http://h:notaport/"] {
+        let checked = installation.output(&["config", "check", "--set", wrong]);
+        assert_eq!(checked.status.code(), Some(2), "{wrong}");
+    }
+
     let (code, said) = refused(&installation, &["--set", "http.listen=0.0.0.0:8080"]);
     assert_eq!(code, 2, "{said}");
     assert_one_line(&said, &["http.listen", "authentication"]);
