@@ -1,7 +1,7 @@
 //! Proves what foreign keys would, and more: counters against claims and ledger, levels against thresholds, numbers
 //! without a hole.
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, error, read};
 use crate::ports::StoreError;
@@ -149,7 +149,7 @@ impl PostgresStore {
     /// # Errors
     /// See [`StoreError`].
     pub async fn verify(&self, ignore_cart_holds: bool) -> Result<Vec<Verification>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(error::classify)?;
+        let mut connection = self.hold().await.map_err(error::classify)?;
         let mut transaction = connection.begin().await.map_err(error::classify)?;
         let mut results = Vec::with_capacity(CHECKS.len() + 1);
         // Whole tables are compared here: the planner may use everything that it has.
