@@ -344,3 +344,17 @@ async fn watch_parts(
         metrics.ready(readiness.borrow().is_ready());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_request_has_no_longer_than_what_is_left_of_the_drain() {
+        let farewell = CancellationToken::new();
+        farewell.cancel();
+        let deadline = Arc::new(OnceLock::from(Instant::now() + 2 * LAST_ANSWERS));
+        answer_questions(std::future::pending(), farewell, deadline.clone()).await.expect("it cannot fail");
+        assert!(Instant::now() < deadline.get().copied().expect("it is set"), "the drain would have failed");
+    }
+}
