@@ -267,8 +267,8 @@ pub struct Progress {
 
 /// Where announcements go. One instance publishes at a time; opening it fences every earlier one where the sink can.
 pub trait Sink: Send {
-    /// Makes ready to publish and reads back how far publishing has come; `None` when the sink keeps no progress of
-    /// its own (then the database's mark counts) or nothing was ever published. Called again after every error.
+    /// Makes ready to publish and reads back how far publishing has come; `None` when nothing was ever published, or
+    /// when the sink keeps no progress of its own (then the database's mark counts). Called again after every error.
     fn open(&mut self) -> impl Future<Output = Result<Option<Progress>, SinkError>> + Send;
 
     /// Publishes the records in order, and the progress with them; returns when every record is confirmed. Not
@@ -289,6 +289,9 @@ pub enum SinkError {
     /// It may or may not have been published: open again and look.
     #[error("publishing is unclear: {0}")]
     Unclear(String),
+    /// A record is larger than its topic takes. Nothing is usable afterwards but an opening; a smaller record may pass.
+    #[error("{0}")]
+    TooLarge(String),
     /// Another relay took over: stop publishing at once.
     #[error("fenced by a newer relay: {0}")]
     Fenced(String),
@@ -448,6 +451,8 @@ pub struct Committed {
     pub outcomes: Vec<Outcome>,
     /// What it announces; `None` when it announces nothing.
     pub outbox: Option<OutboxBatch>,
+    /// How often it was begun again because another writer came between.
+    pub repeats: usize,
 }
 
 /// What went wrong in the store, by what to do about it.

@@ -132,15 +132,38 @@ pub(super) fn kafka_source_settings(settings: &Settings, topics: &Topics) -> Res
 pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSinkSettings, Failure> {
     let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
     let guarantee = match settings.sink.guarantee {
-        Guarantee::ExactlyOnce => SinkGuarantee::ExactlyOnce {
-            transactional_id: format!("{}holdfast-relay", settings.topics.prefix),
-            progress_topic: topics.progress().to_string(),
-        },
+        Guarantee::ExactlyOnce => {
+            SinkGuarantee::ExactlyOnce { transactional_id: format!("{}holdfast-relay", settings.topics.prefix) }
+        }
         Guarantee::AtLeastOnce => SinkGuarantee::AtLeastOnce,
     };
     let mut outputs: Vec<String> = topics.outputs().iter().map(ToString::to_string).collect();
     outputs.push(topics.dead_letters().to_string());
-    Ok(KafkaSinkSettings::new(kafka_connection(address)?, guarantee, outputs))
+    let connection = kafka_connection(address)?;
+    Ok(KafkaSinkSettings {
+        // What the topics take, the client must not refuse.
+        largest_record_bytes: topics.largest_record_bytes(),
+        ..KafkaSinkSettings::new(connection, guarantee, topics.progress().to_string(), outputs)
+    })
+}
+
+/// Looks whether every topic is there: what is read on the source's cluster, what is written on the sink's.
+///
+/// # Errors
+/// [`Failure`] that names every missing topic, or the cluster that does not answer.
+pub(super) async fn require_topics(source: &KafkaSourceSettings, sink: &KafkaSinkSettings) -> Result<(), Failure> {
+    let written = [sink.topics.as_slice(), std::slice::from_ref(&sink.progress_topic)].concat();
+    let clusters = if source.connection.servers() == sink.connection.servers() {
+        vec![(&source.connection, [source.topics.as_slice(), &written].concat())]
+    } else {
+        vec![(&source.connection, source.topics.clone()), (&sink.connection, written)]
+    };
+    let mut failures = Vec::new();
+    for (connection, topics) in clusters {
+        failures
+            .extend(KafkaAdmin::new(connection.clone()).require(&topics).await.err().map(|error| error.to_string()));
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("; "))) }
 }
 
 pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {

@@ -2,6 +2,7 @@
 
 mod avro;
 mod bodies;
+mod burial;
 pub mod cloudevents;
 pub mod decode;
 pub mod encode;

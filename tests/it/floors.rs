@@ -20,7 +20,7 @@ const FLOORS: [(&str, &[&str]); 20] = [
     ("bus/direct.rs", &["domain", "ports"]),
     ("bus/kafka", &["domain", "ports", "wire", "bus", "fail_point"]),
     ("engine", &["domain", "ports", "wire", "engine", "fail_point", "health", "metrics", "retry"]),
-    ("relay.rs", &["domain", "ports", "wire", "fail_point", "health", "metrics", "retry"]),
+    ("relay", &["domain", "ports", "wire", "relay", "fail_point", "health", "metrics", "retry"]),
     ("sweeper.rs", &["domain", "ports", "wire", "bus", "health", "metrics", "retry"]),
     ("http", &["domain", "ports", "wire", "bus", "health", "metrics", "http"]),
     (

@@ -178,7 +178,7 @@ pub(super) fn judge(doing: &str, error: &KafkaError) -> SinkError {
             SinkError::Fatal(format!("{text}; create missing topics with: holdfast topics apply"))
         }
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
-            SinkError::Fatal(format!("{text}; raise max.message.bytes of the topic"))
+            SinkError::TooLarge(format!("{text}; raise max.message.bytes of the topic, see: holdfast topics check"))
         }
         Code::InvalidTopic | Code::PolicyViolation | Code::InvalidRecord | Code::UnsupportedForMessageFormat => {
             SinkError::Fatal(text)

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ports::OutputRecord;
 
-use super::connection::KafkaConnection;
+use super::connection::{KafkaConnection, LARGEST_RECORD_BYTES};
 use super::error::KafkaFailure;
 use super::producer::{CountingProducer, Deliveries, FAILURES_KEPT};
 use super::reader;
@@ -99,7 +99,7 @@ fn open(connection: &KafkaConnection, topics: &[String]) -> Result<CountingProdu
     let doing = "making a producer";
     let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
     topics::partitions(&reader, connection, topics, START_TIMEOUT, topics::UNKNOWN_FOR)?;
-    CountingProducer::new(&connection.producer(5)).map_err(KafkaFailure::client(doing))
+    CountingProducer::new(&connection.producer(5, LARGEST_RECORD_BYTES)).map_err(KafkaFailure::client(doing))
 }
 
 fn run(

@@ -21,8 +21,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 use sqlx::types::Uuid;
-use sqlx::{Connection, PgConnection};
 
 use super::days::{DayStatus, Interned};
 use super::write::{ClaimRow, Claims, InboxRow, WholeRows};
@@ -75,10 +75,10 @@ impl From<StoreError> for Attempt {
 impl PostgresStore {
     pub(super) async fn commit_batch(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, StoreError> {
         let mut last = "";
-        for _ in 0..ATTEMPTS {
+        for repeats in 0..ATTEMPTS {
             let interned = self.intern(entries).await?;
             match self.attempt(entries, judge, &interned).await {
-                Ok(committed) => return Ok(committed),
+                Ok(committed) => return Ok(Committed { repeats, ..committed }),
                 Err(Attempt::Again(reason)) => {
                     tracing::debug!(reason, "another writer came between, the batch goes again");
                     last = reason;
@@ -94,18 +94,37 @@ impl PostgresStore {
     }
 
     async fn attempt(&self, entries: &[Entry], judge: &Judge<'_>, interned: &Interned) -> Result<Committed, Attempt> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.hold().await?;
         let mut transaction = connection.begin().await?;
-        let loaded = load(&mut transaction, entries, interned).await?;
-        let existing: HashSet<StockKey> = loaded.books.stock.keys().cloned().collect();
-        let set_aside = set_aside(&loaded.books);
-        let now = loaded.now;
-        let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
-        let pending = Pending { entries, interned, now, existing, set_aside };
-        let committed = pending.write(&mut transaction, judged).await?;
-        transaction.commit().await?;
-        Ok(committed)
+        match judge_and_write(&mut transaction, entries, judge, interned).await {
+            Ok(committed) => {
+                transaction.commit().await?;
+                Ok(committed)
+            }
+            Err(attempt) => {
+                // Traps: a rollback on drop is only queued. The next attempt would wait for the locks of this one.
+                if let Err(error) = transaction.rollback().await {
+                    tracing::debug!(%error, "a failed batch was not rolled back; its connection ends it");
+                }
+                Err(attempt)
+            }
+        }
     }
+}
+
+/// Everything between BEGIN and COMMIT.
+async fn judge_and_write(
+    connection: &mut PgConnection,
+    entries: &[Entry],
+    judge: &Judge<'_>,
+    interned: &Interned,
+) -> Result<Committed, Attempt> {
+    let loaded = load(connection, entries, interned).await?;
+    let existing: HashSet<StockKey> = loaded.books.stock.keys().cloned().collect();
+    let set_aside = set_aside(&loaded.books);
+    let now = loaded.now;
+    let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
+    Pending { entries, interned, now, existing, set_aside }.write(connection, judged).await
 }
 
 /// Reads which identities are new and locks what their events touch.
@@ -144,7 +163,7 @@ async fn look_up(connection: &mut PgConnection, entries: &[Entry], interned: &In
                 keys.push(read::InboxKey { day, source, key: Uuid::from_bytes(envelope.key.0) });
                 indexes.push(index);
             }
-            DayStatus::Closed => seen[index] = Seen::DayClosed,
+            DayStatus::Closed | DayStatus::Crowded => seen[index] = Seen::DayClosed,
             DayStatus::Ahead => seen[index] = Seen::DayAhead,
         }
     }
@@ -202,13 +221,13 @@ impl Pending<'_> {
         }
         let dead_letters = self.write_dead_letters(connection, dead_letters).await?;
         if effects.announcements.is_empty() && dead_letters.is_empty() {
-            return Ok(Committed { outcomes, outbox: None });
+            return Ok(Committed { outcomes, outbox: None, repeats: 0 });
         }
         let announcements = effects.announcements;
         let content = stored::encode_batch(&announcements, &dead_letters);
         let (number, first_seq) = write::outbox(connection, announcements.len(), &content, self.now).await?;
         let outbox = OutboxBatch { number, first_seq, recorded_at: self.now, announcements, dead_letters };
-        Ok(Committed { outcomes, outbox: Some(outbox) })
+        Ok(Committed { outcomes, outbox: Some(outbox), repeats: 0 })
     }
 
     async fn write_inbox(&self, connection: &mut PgConnection, fresh: &[(usize, Verdict)]) -> Result<(), Attempt> {

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::types::time::{Date, OffsetDateTime};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
+use super::held::Held;
 use super::{PostgresStore, error, instant};
 use crate::domain::event::Cause;
 use crate::domain::words::Day;
@@ -16,6 +17,8 @@ use crate::ports::{Entry, StoreError};
 pub(super) const PARTITION_LOCK: i64 = 0x686f_6c64_6661_7374;
 /// How many names of publishers are remembered; beyond it they are looked up again.
 const MOST_SOURCES: usize = 10_000;
+/// How many days are remembered; beyond it they are looked up again.
+const MOST_DAYS: usize = 10_000;
 /// Days beyond today that may be open: a publisher's clock may run ahead across midnight.
 const DAYS_AHEAD: i32 = 1;
 
@@ -24,8 +27,11 @@ const DAYS_AHEAD: i32 = 1;
 pub(super) enum DayStatus {
     /// Its keys are kept.
     Open(Date),
-    /// Its keys were dropped, or too many days are open to open another.
+    /// Its keys were dropped.
     Closed,
+    /// Too many days are open to open another old one. Passes when one of them is dropped, so that it is never
+    /// remembered.
+    Crowded,
     /// It has not come.
     Ahead,
 }
@@ -157,22 +163,23 @@ impl PostgresStore {
         if missing.is_empty() {
             return Ok(known);
         }
-        let mut connection = self.pool.acquire().await.map_err(error::classify)?;
+        let mut connection = self.hold().await.map_err(error::classify)?;
         let opened = self.open_days(&mut connection, &missing).await.map_err(error::classify)?;
         let mut learned = self.known.lock();
+        if learned.days.len() + opened.len() > MOST_DAYS {
+            learned.days.clear();
+        }
         for (day, status) in opened {
-            learned.days.insert(day, (status, today));
+            if status != DayStatus::Crowded {
+                learned.days.insert(day, (status, today));
+            }
             known.insert(day, status);
         }
         Ok(known)
     }
 
     /// Opens days, or learns that they are closed. One transaction under the partition lock.
-    async fn open_days(
-        &self,
-        connection: &mut PgConnection,
-        days: &[Day],
-    ) -> Result<Vec<(Day, DayStatus)>, sqlx::Error> {
+    async fn open_days(&self, connection: &mut Held, days: &[Day]) -> Result<Vec<(Day, DayStatus)>, sqlx::Error> {
         let mut transaction = connection.begin().await?;
         sqlx::query("select pg_advisory_xact_lock($1)").bind(PARTITION_LOCK).execute(&mut *transaction).await?;
         let row = sqlx::query(
@@ -192,6 +199,16 @@ impl PostgresStore {
             opened.push((*day, status));
         }
         transaction.commit().await?;
+        let crowded = opened.iter().filter(|(_, status)| *status == DayStatus::Crowded).count();
+        if crowded > 0 {
+            tracing::error!(
+                crowded,
+                open,
+                inbox_max_days = self.settings.inbox_max_days,
+                "too many days are open: events of further old days are dead letters until some are dropped; raise \
+                 inbox.max_days to take them"
+            );
+        }
         Ok(opened)
     }
 
@@ -210,9 +227,10 @@ impl PostgresStore {
         match known {
             Some(Some(_)) => return Ok(DayStatus::Closed),
             Some(None) => {}
-            None if *open >= self.settings.inbox_max_days => {
-                tracing::error!(day = %date, inbox_max_days = open, "too many days are open, events of another one are refused");
-                return Ok(DayStatus::Closed);
+            // The cap is for floods of old days. Days whose keys would be kept anyway are opened however many there are:
+            // nothing may keep today's events out.
+            None if *open >= self.settings.inbox_max_days && is_past(date, today, self.settings.inbox_keep_days) => {
+                return Ok(DayStatus::Crowded);
             }
             None => {
                 create_day(transaction, date).await?;
@@ -230,6 +248,11 @@ impl PostgresStore {
         .await?;
         Ok(DayStatus::Open(date))
     }
+}
+
+/// Whether a day lies so far behind that its keys are only kept because somebody writes to it.
+fn is_past(date: Date, today: Date, keep_days: i32) -> bool {
+    instant::read_day(today).0 - instant::read_day(date).0 > keep_days
 }
 
 fn unknown_source(name: &str) -> StoreError {
@@ -265,9 +288,4 @@ pub(super) fn day_partition(date: Date) -> String {
 fn unix_microseconds() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Whether a connection that comes back stands outside any transaction.
-pub(super) async fn outside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    Ok(!connection.is_in_transaction())
 }

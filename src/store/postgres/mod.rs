@@ -8,6 +8,7 @@ mod commit;
 mod database_url;
 mod days;
 mod error;
+mod held;
 mod instant;
 mod lines;
 mod maintenance;
@@ -115,9 +116,6 @@ impl PostgresStore {
             // A round trip before each use is not needed: a dead connection shows at the first statement, and the batch
             // is tried again.
             .test_before_acquire(false)
-            // A cancelled `begin` can leave a transaction open in a pooled connection (sqlx 0.9): such a connection is
-            // not taken back.
-            .after_release(|connection, _| Box::pin(async move { days::outside_transaction(connection).await }))
             .connect_with(options)
             .await
             .map_err(error::classify)?;

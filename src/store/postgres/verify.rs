@@ -1,7 +1,7 @@
 //! Proves what foreign keys would, and more: counters against claims and ledger, levels against thresholds, numbers
 //! without a hole.
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, error, read};
 use crate::ports::StoreError;
@@ -165,7 +165,7 @@ impl PostgresStore {
         ignore_cart_holds: bool,
         mut begins: impl FnMut(usize, &'static str),
     ) -> Result<Vec<Verification>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(error::classify)?;
+        let mut connection = self.hold().await.map_err(error::classify)?;
         let mut transaction = connection.begin().await.map_err(error::classify)?;
         let mut results = Vec::with_capacity(Self::CHECKS);
         // Whole tables are compared here: the planner may use everything that it has.

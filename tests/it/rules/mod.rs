@@ -2,6 +2,7 @@
 //! Deliveries arrive twice by default.
 
 mod carts;
+mod days;
 mod delivery;
 mod expiry;
 mod goods;

@@ -188,9 +188,9 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
         (401, json!({})),
         (403, json!({})),
         (429, json!({})),
-        (400, json!({})),
+        (407, json!({})),
         (200, json!("a page of a proxy")),
-        (200, json!({"schema": "x".repeat(2 << 20)})),
+        (500, json!({"message": "x".repeat(2 << 20)})),
     ] {
         server.set(id, status, &body);
         let error = decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap_err();
@@ -199,6 +199,19 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
     }
     server.set(id, 200, &json!({"schema": text_of("order-confirmed")}));
     assert_eq!(decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap(), [Ok(())], "the same batch, later");
+    // What a publisher can bring about by the id that it writes is no trouble: it would hold up everybody.
+    for (status, body) in [
+        (400, json!({"error_code": 400})),
+        (410, json!({})),
+        (422, json!({"error_code": 42201, "message": "Invalid schema"})),
+        (200, json!({"schema": "x".repeat(2 << 20)})),
+        (200, json!({"id": 7})),
+        (200, json!({"schema": {"type": "string"}})),
+    ] {
+        server.set("/schemas/ids/8", status, &body);
+        let read = decode(&decoder, &[framed(8, b"\x06O-1"), framed(7, b"\x06O-1")]).await.unwrap();
+        assert_eq!(read, [Err(DeadLetterReason::UnknownSchema), Ok(())], "{status}");
+    }
     for (schema, kind) in [("{}", "AVRO"), ("{\"type\":\"record\"}", "AVRO"), ("{}", "JSON"), ("syntax", "PROTOBUF")] {
         server.set("/schemas/ids/9", 200, &json!({"schema": schema, "schemaType": kind}));
         let read = decode(&decoder, &[framed(9, b"\x06O-1")]).await.unwrap();

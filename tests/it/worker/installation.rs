@@ -142,6 +142,14 @@ impl Installation {
         number.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
+    /// Changes the database behind its back.
+    pub async fn execute(&self, statement: &str) {
+        let mut connection = PgConnection::connect(&self.database).await.expect("the database should answer");
+        let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        connection.close().await.expect("a connection should close");
+    }
+
     /// Waits until so many identities are filed and everything committed is published and marked so.
     pub async fn wait_until_handled(&self, identities: i64) {
         let handled = format!(

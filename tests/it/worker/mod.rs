@@ -2,6 +2,7 @@
 
 mod commands;
 mod crashes;
+mod ends;
 mod faults;
 mod installation;
 mod progress;

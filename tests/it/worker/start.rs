@@ -45,6 +45,24 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     assert_eq!(code, 1, "{said}");
     assert_one_line(&said, &["nobody.made.this", "holdfast topics apply"]);
 
+    // So are the topics that are written, all of them at once.
+    let missing = ["low-stock", "inventory-dead-letters", "holdfast-progress"];
+    let names = missing.map(|topic| format!("topics.names.{topic}=nobody.made.{topic}"));
+    let arguments: Vec<&str> = names.iter().flat_map(|name| ["--set", name.as_str()]).collect();
+    let (code, said) = refused(&installation, &arguments);
+    assert_eq!(code, 1, "{said}");
+    let missing = missing.map(|topic| format!("nobody.made.{topic}"));
+    let words: Vec<&str> = missing.iter().map(String::as_str).chain(["holdfast topics apply"]).collect();
+    assert_one_line(&said, &words);
+    assert!(!said.contains("order-created"), "only what is missing is named: {said}");
+
+    // On a cluster of their own they are looked for there.
+    let elsewhere = format!("sink.url=kafka://localhost:{}", kafka.bootstrap.rsplit(':').next().expect("a port"));
+    let (code, said) =
+        refused(&installation, &["--set", &elsewhere, "--set", "topics.names.low-stock=nobody.made.this"]);
+    assert_eq!(code, 1, "{said}");
+    assert_one_line(&said, &["localhost", "nobody.made.this", "holdfast topics apply"]);
+
     let (code, said) = refused(&installation, &["--set", "orders.deduct_onn=created"]);
     assert_eq!(code, 2, "{said}");
     assert_one_line(&said, &["orders.deduct_onn", "orders.deduct_on"]);
