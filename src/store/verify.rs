@@ -36,27 +36,101 @@ pub(super) struct Check {
     pub name: &'static str,
     /// Counts the places that it looks at.
     pub places: &'static str,
+    /// Each row is a place that differs, as (place, expected, found).
+    pub differing: &'static str,
 }
 
-/// The checks that a statement can make. An adapter keeps their statements in this order; each row of a statement is a
-/// place that differs, as (place, expected, found).
-pub(super) const CHECKS: [Check; 6] = [
-    Check { name: "counters equal the sum of their movements", places: "select count(*) from stock" },
-    Check {
-        name: "movement versions run from 1 to the row's version without a hole",
-        places: "select count(*) from movement",
-    },
-    Check {
-        name: "cart_held and order_reserved equal the sum of claim lines",
-        places: "select count(*) from claim_line",
-    },
-    Check { name: "what claim lines set aside is what their claims say", places: "select count(*) from claim" },
-    Check { name: "what is reserved is on hand", places: "select count(*) from stock" },
-    Check {
-        name: "outbox numbers and seq run without a hole up to the counter",
-        places: "select count(*) from outbox",
-    },
-];
+/// The checks that a statement can make, in SQL that every store understands. How JSON is read differs from store to
+/// store: `claims_against_lines` compares the lines in claims with the table of what is set aside.
+pub(super) const fn checks(claims_against_lines: &'static str) -> [Check; 6] {
+    [
+        Check {
+            name: "counters equal the sum of their movements",
+            places: "select count(*) from stock",
+            differing: "
+            select format('%s@%s', coalesce(s.sku, m.sku), coalesce(s.location, m.location)),
+                   format('on_hand %s, cart_held %s, order_reserved %s, safety_stock %s', m.on_hand, m.cart_held,
+                          m.order_reserved, m.safety_stock),
+                   format('on_hand %s, cart_held %s, order_reserved %s, safety_stock %s', s.on_hand, s.cart_held,
+                          s.order_reserved, s.safety_stock)
+            from stock s
+            full join (
+                select sku, location, coalesce(sum(on_hand_change), 0) as on_hand,
+                       coalesce(sum(cart_held_change), 0) as cart_held,
+                       coalesce(sum(order_reserved_change), 0) as order_reserved,
+                       coalesce(sum(safety_stock_change), 0) as safety_stock
+                from movement group by sku, location
+            ) m on m.sku = s.sku and m.location = s.location
+            where (s.on_hand, s.cart_held, s.order_reserved, s.safety_stock)
+                  is distinct from (m.on_hand, m.cart_held, m.order_reserved, m.safety_stock)",
+        },
+        Check {
+            name: "movement versions run from 1 to the row's version without a hole",
+            places: "select count(*) from movement",
+            differing: "
+            select format('%s@%s', s.sku, s.location), format('1 to %s', s.version),
+                   format('%s movements from %s to %s', m.movements, m.first, m.last)
+            from stock s
+            left join (
+                select sku, location, count(*) as movements, count(distinct version) as versions,
+                       min(version) as first, max(version) as last
+                from movement group by sku, location
+            ) m on m.sku = s.sku and m.location = s.location
+            where (m.movements, m.versions, m.first, m.last) is distinct from (s.version, s.version, 1, s.version)",
+        },
+        Check {
+            name: "cart_held and order_reserved equal the sum of claim lines",
+            places: "select count(*) from claim_line",
+            differing: "
+            select format('%s@%s', coalesce(s.sku, l.sku), coalesce(s.location, l.location)),
+                   format('carts %s, orders %s', coalesce(l.carts, 0), coalesce(l.orders, 0)),
+                   format('cart_held %s, order_reserved %s', s.cart_held, s.order_reserved)
+            from stock s
+            full join (
+                select sku, location, sum(reserved) filter (where kind = 'cart') as carts,
+                       sum(reserved) filter (where kind = 'order') as orders
+                from claim_line group by sku, location
+            ) l on l.sku = s.sku and l.location = s.location
+            where (s.cart_held, s.order_reserved) is distinct from (coalesce(l.carts, 0), coalesce(l.orders, 0))",
+        },
+        Check {
+            name: "what claim lines set aside is what their claims say",
+            places: "select count(*) from claim",
+            differing: claims_against_lines,
+        },
+        Check {
+            name: "what is reserved is on hand",
+            places: "select count(*) from stock",
+            differing: "
+            select format('%s@%s', sku, location), format('at most %s', on_hand),
+                   format('%s', cart_held + order_reserved)
+            from stock where cart_held + order_reserved > on_hand",
+        },
+        Check {
+            name: "outbox numbers and seq run without a hole up to the counter",
+            places: "select count(*) from outbox",
+            differing: "
+            select format('batch %s', number), format('after batch %s, seq %s', number - 1, first_seq - 1),
+                   format('batch %s, seq %s', previous, previous_seq)
+            from (
+                select number, first_seq, lag(number) over w as previous,
+                       lag(first_seq + announcements - 1) over w as previous_seq
+                from outbox window w as (order by number)
+            ) o
+            where previous is not null and (previous <> number - 1 or previous_seq <> first_seq - 1)
+            union all
+            select 'counter', format('batch %s, seq %s', o.number, o.first_seq + o.announcements - 1),
+                   format('batch %s, seq %s', c.last_number, c.last_seq)
+            from outbox_counter c, (select * from outbox order by number desc limit 1) o
+            where (c.last_number, c.last_seq) <> (o.number, o.first_seq + o.announcements - 1)
+            union all
+            select 'published', format('at most batch %s, seq %s', c.last_number, c.last_seq),
+                   format('batch %s, seq %s', r.published_number, r.published_seq)
+            from outbox_counter c, relay r
+            where r.published_number > c.last_number or r.published_seq > c.last_seq",
+        },
+    ]
+}
 
 const LEVELS: &str = "levels follow from available and the thresholds";
 

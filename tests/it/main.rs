@@ -17,5 +17,7 @@ mod on_postgres;
 mod on_sqlite;
 mod servers;
 mod shop;
+mod sqlite_file;
+mod store_parity;
 mod wire;
 mod worker;

@@ -6,3 +6,5 @@ type Shop = ShopOn<OnSqlite>;
 
 #[path = "rules/mod.rs"]
 mod rules;
+#[path = "store/mod.rs"]
+mod store;

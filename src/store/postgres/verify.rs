@@ -7,48 +7,10 @@ use super::read::columns;
 use super::{PostgresStore, error};
 use crate::ports::StoreError;
 use crate::store::rows;
-use crate::store::verify::{CHECKS, Check, Verification, levels};
+use crate::store::verify::{Check, Verification, checks, levels};
 
-/// The statements of the checks, in their order.
-const DIFFERING: [&str; CHECKS.len()] = [
-    "
-            select format('%s@%s', s.sku, s.location),
-                   format('on_hand %s, cart_held %s, order_reserved %s, safety_stock %s', m.on_hand, m.cart_held,
-                          m.order_reserved, m.safety_stock),
-                   format('on_hand %s, cart_held %s, order_reserved %s, safety_stock %s', s.on_hand, s.cart_held,
-                          s.order_reserved, s.safety_stock)
-            from stock s
-            full join (
-                select sku, location, coalesce(sum(on_hand_change), 0) as on_hand,
-                       coalesce(sum(cart_held_change), 0) as cart_held,
-                       coalesce(sum(order_reserved_change), 0) as order_reserved,
-                       coalesce(sum(safety_stock_change), 0) as safety_stock
-                from movement group by sku, location
-            ) m on m.sku = s.sku and m.location = s.location
-            where (s.on_hand, s.cart_held, s.order_reserved, s.safety_stock)
-                  is distinct from (m.on_hand, m.cart_held, m.order_reserved, m.safety_stock)",
-    "
-            select format('%s@%s', s.sku, s.location), format('1 to %s', s.version),
-                   format('%s movements from %s to %s', m.movements, m.first, m.last)
-            from stock s
-            left join (
-                select sku, location, count(*) as movements, count(distinct version) as versions,
-                       min(version) as first, max(version) as last
-                from movement group by sku, location
-            ) m on m.sku = s.sku and m.location = s.location
-            where (m.movements, m.versions, m.first, m.last) is distinct from (s.version, s.version, 1::bigint, s.version)",
-    "
-            select format('%s@%s', coalesce(s.sku, l.sku), coalesce(s.location, l.location)),
-                   format('carts %s, orders %s', coalesce(l.carts, 0), coalesce(l.orders, 0)),
-                   format('cart_held %s, order_reserved %s', s.cart_held, s.order_reserved)
-            from stock s
-            full join (
-                select sku, location, sum(reserved) filter (where kind = 'cart') as carts,
-                       sum(reserved) filter (where kind = 'order') as orders
-                from claim_line group by sku, location
-            ) l on l.sku = s.sku and l.location = s.location
-            where (s.cart_held, s.order_reserved) is distinct from (coalesce(l.carts, 0), coalesce(l.orders, 0))",
-    "
+/// What the lines of claims say is set aside, beside what is.
+const CLAIMS_AGAINST_LINES: &str = "
             select format('%s %s, %s@%s', coalesce(c.kind, l.kind), coalesce(c.reference, l.reference),
                           coalesce(c.sku, l.sku), coalesce(c.location, l.location)),
                    format('%s', coalesce(c.reserved, 0)), format('%s', coalesce(l.reserved, 0))
@@ -59,31 +21,7 @@ const DIFFERING: [&str; CHECKS.len()] = [
                 where line ->> 'reserved' is not null
             ) c
             full join claim_line l using (kind, reference, sku, location)
-            where c.reserved is distinct from l.reserved",
-    "
-            select format('%s@%s', sku, location), format('at most %s', on_hand),
-                   format('%s', cart_held + order_reserved)
-            from stock where cart_held + order_reserved > on_hand",
-    "
-            select format('batch %s', number), format('after batch %s, seq %s', number - 1, first_seq - 1),
-                   format('batch %s, seq %s', previous, previous_seq)
-            from (
-                select number, first_seq, lag(number) over w as previous,
-                       lag(first_seq + announcements - 1) over w as previous_seq
-                from outbox window w as (order by number)
-            ) o
-            where previous is not null and (previous <> number - 1 or previous_seq <> first_seq - 1)
-            union all
-            select 'counter', format('batch %s, seq %s', o.number, o.first_seq + o.announcements - 1),
-                   format('batch %s, seq %s', c.last_number, c.last_seq)
-            from outbox_counter c, (select * from outbox order by number desc limit 1) o
-            where (c.last_number, c.last_seq) <> (o.number, o.first_seq + o.announcements - 1)
-            union all
-            select 'published', format('at most batch %s, seq %s', c.last_number, c.last_seq),
-                   format('batch %s, seq %s', r.published_number, r.published_seq)
-            from outbox_counter c, relay r
-            where r.published_number > c.last_number or r.published_seq > c.last_seq",
-];
+            where c.reserved is distinct from l.reserved";
 
 impl PostgresStore {
     pub(super) async fn run_checks(&self, ignore_cart_holds: bool) -> Result<Vec<Verification>, StoreError> {
@@ -98,9 +36,9 @@ impl PostgresStore {
         ] {
             sqlx::query(setting).execute(&mut *transaction).await.map_err(error::classify)?;
         }
-        let mut results = Vec::with_capacity(CHECKS.len() + 1);
-        for (check, differing) in CHECKS.iter().zip(DIFFERING) {
-            results.push(run(&mut transaction, check, differing).await.map_err(error::classify)?);
+        let mut results = Vec::new();
+        for check in checks(CLAIMS_AGAINST_LINES) {
+            results.push(run(&mut transaction, &check).await.map_err(error::classify)?);
         }
         let rows = sqlx::query(concat!("select ", columns!("stock"), " from stock order by sku, location"))
             .fetch_all(&mut *transaction)
@@ -113,12 +51,8 @@ impl PostgresStore {
     }
 }
 
-async fn run(
-    connection: &mut PgConnection,
-    check: &Check,
-    differing: &'static str,
-) -> Result<Verification, sqlx::Error> {
+async fn run(connection: &mut PgConnection, check: &Check) -> Result<Verification, sqlx::Error> {
     let looked_at = sqlx::query_scalar(check.places).fetch_one(&mut *connection).await?;
-    let rows = sqlx::query_as(differing).fetch_all(connection).await?;
+    let rows = sqlx::query_as(check.differing).fetch_all(connection).await?;
     Ok(check.result(looked_at, rows))
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use holdfast::store::postgres::PostgresStore;
+use holdfast::store::postgres::{PostgresSettings, PostgresStore};
 use holdfast::store::sqlite::{SqliteSettings, SqliteStore};
 use holdfast::store::{Retention, Upkeep};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -21,8 +21,16 @@ pub trait StoreKind: Default + 'static {
     /// A new database with the current schema, as the text that [`StoreKind::connect`] takes.
     fn new_database() -> impl Future<Output = (String, Self::Place)> + Send;
 
-    /// A store on a database.
-    fn connect(url: &str) -> impl Future<Output = Self::Store> + Send;
+    /// A store on a database, with the usual settings.
+    fn connect(url: &str) -> impl Future<Output = Self::Store> + Send {
+        Self::connect_with(url, retention())
+    }
+
+    /// A store on a database that keeps things for other times.
+    fn connect_with(url: &str, retention: Retention) -> impl Future<Output = Self::Store> + Send;
+
+    /// Bytes out of a database, in the order of the query.
+    fn bytes(url: &str, query: &str) -> impl Future<Output = Vec<Vec<u8>>> + Send;
 
     /// One number out of a database.
     fn number(url: &str, query: &str) -> impl Future<Output = i64> + Send;
@@ -65,8 +73,15 @@ impl StoreKind for OnPostgres {
         (new_database().await, ())
     }
 
-    async fn connect(url: &str) -> PostgresStore {
-        PostgresStore::connect(settings(url.to_owned())).await.expect("it should connect")
+    async fn connect_with(url: &str, retention: Retention) -> PostgresStore {
+        let settings = PostgresSettings { retention, ..settings(url.to_owned()) };
+        PostgresStore::connect(settings).await.expect("it should connect")
+    }
+
+    async fn bytes(url: &str, query: &str) -> Vec<Vec<u8>> {
+        let mut connection = PgConnection::connect(url).await.expect("it should connect");
+        let bytes = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await;
+        bytes.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     async fn number(url: &str, query: &str) -> i64 {
@@ -139,8 +154,15 @@ impl StoreKind for OnSqlite {
         (file, folder)
     }
 
-    async fn connect(url: &str) -> SqliteStore {
-        SqliteStore::connect(Self::settings(url)).await.expect("it should connect")
+    async fn connect_with(url: &str, retention: Retention) -> SqliteStore {
+        let settings = SqliteSettings { retention, ..Self::settings(url) };
+        SqliteStore::connect(settings).await.expect("it should connect")
+    }
+
+    async fn bytes(url: &str, query: &str) -> Vec<Vec<u8>> {
+        let mut connection = Self::connection(url).await;
+        let bytes = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await;
+        bytes.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     async fn number(url: &str, query: &str) -> i64 {
@@ -162,7 +184,7 @@ impl StoreKind for OnSqlite {
     }
 
     fn before_now(&self, seconds: i64) -> String {
-        self.before("unixepoch() * 1000000", seconds)
+        self.before("cast(unixepoch('subsec') * 1000000 as integer)", seconds)
     }
 
     fn day(&self, date: &str) -> String {

@@ -8,22 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use databases::{Databases, PostgresAddress, new_database, shared_postgres};
-pub use kinds::{OnPostgres, OnSqlite, StoreKind};
+pub use kinds::{OnPostgres, OnSqlite, StoreKind, retention};
 
 use holdfast::bus::direct::{DirectLimits, DirectSource, DirectSubmitter, direct};
 use holdfast::domain::announce::{Announcement, AnnouncementBody, Answer};
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind};
 use holdfast::domain::rules::Rules;
 use holdfast::domain::stock::StockRow;
-use holdfast::domain::words::StockKey;
+use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::engine::judge::Bench;
 use holdfast::engine::{self, Engine, Step};
 use holdfast::health::Liveness;
 use holdfast::metrics::Metrics;
-use holdfast::ports::{BatchLimit, DeadLetter, Delivery, Outcome, Position, Queries, Record, Store};
-use holdfast::store::Upkeep;
+use holdfast::ports::{BatchLimit, DeadLetter, Delivery, Entry, Outcome, Position, Queries, Record, Store};
+use holdfast::store::{Retention, Upkeep};
 use holdfast::sweeper::{self, Sweeper};
-use holdfast::wire::decode::Decoder;
+use holdfast::wire::decode::{Decoded, Decoder};
 use holdfast::wire::schemas::KnownSchemas;
 use holdfast::wire::topics::Topics;
 use serde_json::{Value, json};
@@ -38,6 +38,7 @@ pub struct ShopOn<K: StoreKind> {
     pub url: String,
     pub store: K::Store,
     pub metrics: Metrics,
+    rules: Rules,
     submitter: DirectSubmitter,
     engine: Engine<DirectSource, K::Store>,
     /// Keeps the database until the shop that made it is gone.
@@ -56,10 +57,22 @@ impl<K: StoreKind> ShopOn<K> {
         Self { _place: Some(place), ..Self::at(url, rules).await }
     }
 
+    /// A new database that keeps the keys of so many days at most.
+    pub async fn with_days(most: i64) -> Self {
+        let (url, place) = K::new_database().await;
+        let store = K::connect_with(&url, Retention { inbox_max_days: most, ..retention() }).await;
+        Self { _place: Some(place), ..Self::on(url, store, Rules::default()) }
+    }
+
     /// Another worker on a database.
     pub async fn at(url: String, rules: Rules) -> Self {
         let store = K::connect(&url).await;
         Self::on(url, store, rules)
+    }
+
+    /// What judges the events of this shop.
+    pub fn bench(&self) -> Bench {
+        bench(self.rules.clone())
     }
 
     /// How SQL is written here.
@@ -83,20 +96,18 @@ impl<K: StoreKind> ShopOn<K> {
         // Nobody publishes: the outbox in the table is what tests read.
         let (relay, _) = mpsc::channel(1);
         let metrics = Metrics::new();
-        let topics = Arc::new(Topics::new("", &Default::default(), "").expect("the default names should do"));
-        let decoder = Decoder::new(topics, Arc::new(KnownSchemas::load()), None, 8 * 1024 * 1024);
         let parts = engine::Parts {
             name: "test",
             store: store.clone(),
-            decoder: Arc::new(decoder),
-            bench: Bench { rules, max_clock_skew_seconds: 300, buries: true },
+            decoder: Arc::new(decoder()),
+            bench: bench(rules.clone()),
             limit: BatchLimit { deliveries: 10_000, bytes: 64 * 1024 * 1024 },
             relay,
             metrics: metrics.clone(),
             pulse: Liveness::new(std::time::Duration::from_secs(60)).watch("test"),
             stop: CancellationToken::new(),
         };
-        Self { url, store, metrics, submitter, engine: Engine::new(source, parts), _place: None }
+        Self { url, store, metrics, rules, submitter, engine: Engine::new(source, parts), _place: None }
     }
 
     /// Sends events as one batch; outcomes stand in their order.
@@ -206,6 +217,25 @@ impl<K: StoreKind> ShopOn<K> {
             assert_eq!(check.differing, 0, "{}: {:#?}", check.check, check.differences);
         }
     }
+}
+
+fn bench(rules: Rules) -> Bench {
+    Bench { rules, max_clock_skew_seconds: 300, buries: true }
+}
+
+fn decoder() -> Decoder {
+    let topics = Arc::new(Topics::new("", &Default::default(), "").expect("the default names should do"));
+    Decoder::new(topics, Arc::new(KnownSchemas::load()), None, 8 * 1024 * 1024)
+}
+
+/// Deliveries as the engine hands them to a store.
+pub fn decoded(deliveries: Vec<Delivery>) -> Vec<Entry> {
+    let decoder = decoder();
+    let entry = |delivery| match decoder.decode(delivery, &Default::default(), Timestamp(1_767_225_600_000_000)) {
+        Decoded::Event(envelope, record) => Entry::Event { envelope, record: record.map(Box::new) },
+        Decoded::DeadLetter(letter) => Entry::DeadLetter(Box::new(letter)),
+    };
+    deliveries.into_iter().map(entry).collect()
 }
 
 /// A record as the sidecar makes it: a structured CloudEvent. Each has a position of its own.
