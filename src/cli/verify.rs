@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Ending, output, progress};
 use crate::app::{self, Failure};
 use crate::config::Settings;
-use crate::store::postgres::{PostgresStore, Verification};
+use crate::store::{CHECKS, Upkeep, Verification};
 
 /// Prove that the database keeps its promises
 ///
@@ -27,7 +27,7 @@ pub(super) struct VerifyArguments {
 
 pub(super) async fn run(arguments: VerifyArguments, settings: &Settings) -> Result<Ending, Failure> {
     let store = app::migrated_store(settings, 1).await?;
-    let bar = progress::steps(PostgresStore::CHECKS as u64);
+    let bar = progress::steps(CHECKS as u64);
     let begins = |number: usize, check: &'static str| {
         bar.set_message(check);
         bar.set_position(number as u64);
@@ -93,7 +93,7 @@ fn as_json(checks: &[Verification]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::postgres::Difference;
+    use crate::store::Difference;
 
     fn checks(differing: u64) -> Vec<Verification> {
         let difference = Difference {

@@ -34,7 +34,20 @@ const POSTGRES_PARAMETERS: [&str; 18] = [
 
 pub(super) fn store_address(text: &str) -> Result<(), String> {
     scheme(text, &["postgres://", "postgresql://", "sqlite://"])?;
-    if text.starts_with("sqlite://") { Ok(()) } else { postgres_address(text) }
+    match text.strip_prefix("sqlite://") {
+        Some(file) => sqlite_file(file),
+        None => postgres_address(text),
+    }
+}
+
+fn sqlite_file(file: &str) -> Result<(), String> {
+    // What other programs read behind an address; here it would become part of the name.
+    if file.contains('?') || file.contains(":memory:") || file.ends_with('/') {
+        return Err("must be sqlite:// and the path of a file, like sqlite://holdfast.db or \
+                    sqlite:///var/lib/holdfast/holdfast.db"
+            .to_owned());
+    }
+    Ok(())
 }
 
 /// Reads the address as the client will, so that a wrong one is refused before anything connects.

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, so that they are linked once.
 
+#![expect(clippy::duplicate_mod, reason = "the tests of a store stand once and are compiled below every store")]
+
 mod batch_cost;
 mod contract;
 mod dependencies;
@@ -12,13 +14,16 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
+mod on_postgres;
+mod on_sqlite;
 mod relay;
 mod retail;
-mod rules;
 mod schema;
 mod servers;
 mod settings;
 mod shop;
+mod sqlite_file;
+mod store_parity;
 mod upkeep;
 mod wire;
 mod worker;

@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::kafka_support::{DEADLINE, Ground, until};
-use crate::rules::number;
 use crate::shop::{Shop, record, registered};
 
 /// A shop with topics of its own.
@@ -227,7 +226,7 @@ async fn a_relay_keeps_its_lease_however_long_its_sink_takes_to_open() {
     let store = street.shop.store.clone();
     let others = async {
         let taken = "select count(*) from relay where holder is not null";
-        until("the lease is taken", async || number(&street.shop, taken).await == 1).await;
+        until("the lease is taken", async || street.shop.number(taken).await == 1).await;
         let opening = Instant::now();
         // Three times as long as a lease lasts.
         while opening.elapsed() < Duration::from_secs(6) {

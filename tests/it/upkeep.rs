@@ -9,6 +9,7 @@ use holdfast::bus::direct::{DirectLimits, direct};
 use holdfast::health::Liveness;
 use holdfast::metrics::Metrics;
 use holdfast::ports::{DeadLetter, DeadLetterReason, Delivery, Entry, Judge, Judged, Store, StoreError};
+use holdfast::store::Upkeep;
 use holdfast::store::postgres::{PostgresSettings, PostgresStore};
 use holdfast::sweeper::{self, Sweeper};
 use serde_json::json;

@@ -7,33 +7,15 @@ use super::days::{PARTITION_LOCK, day_partition};
 use super::held::Held;
 use super::{PostgresStore, error};
 use crate::ports::StoreError;
+use crate::store::MaintenanceReport;
 
 /// How many months of ledger partitions are made ahead.
 const MONTHS_AHEAD: u32 = 2;
 /// How many rows one deletion takes at most, so that no transaction is long.
 const MOST_DELETED: u64 = 10_000;
 
-/// What one round of maintenance did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MaintenanceReport {
-    /// Days whose inbox keys were dropped.
-    pub days_dropped: u64,
-    /// Published batches that were deleted.
-    pub batches_deleted: u64,
-    /// Positions of dead letters that were forgotten.
-    pub positions_deleted: u64,
-    /// Whether rows that are due were left for another round, which should follow at once.
-    pub is_unfinished: bool,
-}
-
 impl PostgresStore {
-    /// One round: months made ahead, days dropped behind, published batches deleted after their grace period. A round
-    /// deletes a bounded number of rows, so that it can be stopped after any; see [`MaintenanceReport::is_unfinished`].
-    /// Safe on any number of workers.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn maintain(&self) -> Result<MaintenanceReport, StoreError> {
+    pub(super) async fn run_round(&self) -> Result<MaintenanceReport, StoreError> {
         self.make_months_ahead().await?;
         let days_dropped = self.drop_days().await.map_err(error::classify)?;
         let batches_deleted = self.delete_published().await.map_err(error::classify)?;
@@ -56,7 +38,7 @@ impl PostgresStore {
              where dropped_at is null and greatest(event_day, last_written_on) < (clock_timestamp() at time zone 'utc')::date - $1
              order by event_day",
         )
-        .bind(self.settings.inbox_keep_days)
+        .bind(self.settings.retention.inbox_keep_days)
         .fetch_all(connection.plain())
         .await?;
         let mut dropped = 0;
@@ -76,7 +58,7 @@ impl PostgresStore {
                and greatest(event_day, last_written_on) < (clock_timestamp() at time zone 'utc')::date - $2",
         )
         .bind(day)
-        .bind(self.settings.inbox_keep_days)
+        .bind(self.settings.retention.inbox_keep_days)
         .execute(&mut *transaction)
         .await?;
         if marked.rows_affected() == 0 {
@@ -101,7 +83,7 @@ impl PostgresStore {
                  order by o.number limit $2
              )",
         )
-        .bind(self.settings.keep_published_seconds as f64)
+        .bind(self.settings.retention.keep_published_seconds as f64)
         .bind(MOST_DELETED as i64)
         .execute(&self.pool)
         .await?;
@@ -114,7 +96,7 @@ impl PostgresStore {
                  select id from dead_letter where recorded_at < clock_timestamp() - make_interval(days => $1) limit $2
              )",
         )
-        .bind(self.settings.dead_letter_keep_days)
+        .bind(self.settings.retention.dead_letter_keep_days)
         .bind(MOST_DELETED as i64)
         .execute(&self.pool)
         .await?;

@@ -1,9 +1,10 @@
 //! Days that cannot be opened: outside the calendar, or too many at once.
 
+use holdfast::store::Upkeep;
 use serde_json::{Value, json};
 
-use super::{number, send_one, stocked, tamper, with};
-use crate::shop::{Shop, new_database, ordered, registered, settings};
+use super::{Shop, number, send_one, stocked, tamper, with};
+use crate::shop::{StoreKind, ordered, registered};
 
 /// An order that is filed under a day.
 fn on(day: &str, order: &str) -> Value {
@@ -25,10 +26,7 @@ async fn a_day_that_the_database_cannot_name_is_closed_and_stops_nobody() {
 
 #[tokio::test]
 async fn too_many_open_days_close_old_ones_for_a_while_and_never_todays() {
-    let url = new_database().await;
-    let few = holdfast::store::postgres::PostgresSettings { inbox_max_days: 2, ..settings(url.clone()) };
-    let store = holdfast::store::postgres::PostgresStore::connect(few).await.expect("it should connect");
-    let mut shop = Shop::on(url, store, Default::default());
+    let mut shop = Shop::with_days(2).await;
     assert_eq!(send_one(&mut shop, on("2020-01-01", "O-1")).await, "refused unknown_sku");
     assert_eq!(send_one(&mut shop, on("2020-01-02", "O-2")).await, "refused unknown_sku");
     let third = on("2020-01-03", "O-3");
@@ -38,7 +36,8 @@ async fn too_many_open_days_close_old_ones_for_a_while_and_never_todays() {
     assert_eq!(number(&shop, "select count(*) from inbox_day").await, 3);
     assert_eq!(shop.send(vec![third.clone()]).await[0].as_str(), "dead_lettered");
     // The same worker opens the day once others are dropped.
-    tamper(&shop, "update inbox_day set last_written_on = event_day where event_day < '2020-01-03'").await;
+    let third_day = shop.sql().day("2020-01-03");
+    tamper(&shop, &format!("update inbox_day set last_written_on = event_day where event_day < {third_day}")).await;
     assert_eq!(shop.store.maintain().await.expect("maintenance").days_dropped, 2);
     assert_eq!(send_one(&mut shop, third).await, "applied");
     // What was dropped stays closed.

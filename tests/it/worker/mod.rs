@@ -4,6 +4,7 @@ mod commands;
 mod crashes;
 mod ends;
 mod faults;
+mod file;
 mod installation;
 mod progress;
 mod registry;
