@@ -35,7 +35,7 @@ pub(super) async fn unpublished(pool: &PgPool, after: i64, limit: usize) -> Resu
     Ok(batches)
 }
 
-fn batch(row: &sqlx::postgres::PgRow) -> Result<Result<OutboxBatch, StoreError>, sqlx::Error> {
+pub(super) fn batch(row: &sqlx::postgres::PgRow) -> Result<Result<OutboxBatch, StoreError>, sqlx::Error> {
     let number: i64 = row.try_get(0)?;
     let first_seq = row.try_get(1)?;
     let recorded_at = instant::read(row.try_get(2)?);

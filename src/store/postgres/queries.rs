@@ -5,13 +5,16 @@ use sqlx::postgres::PgRow;
 use sqlx::types::time::OffsetDateTime;
 
 use super::read::{self, stock_columns};
-use super::{PostgresStore, error, instant};
+use super::{PostgresStore, error, holders, instant, published};
 use crate::domain::announce::{AnnouncementBody, Answer, MovementKind};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::{Counters, StockRow};
 use crate::domain::words::{StockKey, Timestamp};
-use crate::ports::{ClaimView, MovementView, Queries, QueryError, StockFilter, StoreError};
+use crate::ports::{
+    ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries,
+    QueryError, StockFilter, StoreError,
+};
 use crate::wire::encode::answer_json;
 use crate::wire::stored;
 
@@ -39,6 +42,7 @@ impl Queries for PostgresStore {
             " from stock s
               where ($1::text[] is null or s.sku = any($1)) and ($2::text is null or s.location = $2)
                 and ($3::text is null or (s.sku collate \"C\", s.location collate \"C\") > ($3, $4))
+                and ($6::text is null or starts_with(s.sku, $6))
               order by s.sku collate \"C\", s.location collate \"C\" limit $5"
         ))
         .bind((!filter.skus.is_empty()).then(|| filter.skus.iter().map(|sku| sku.as_str()).collect::<Vec<_>>()))
@@ -46,6 +50,7 @@ impl Queries for PostgresStore {
         .bind(after.map(|key| key.sku.as_str()))
         .bind(after.map(|key| key.location.as_str()))
         .bind(i64::from(limit))
+        .bind(filter.prefix.as_ref().map(|prefix| prefix.as_str()))
         .fetch_all(&self.pool)
         .await
         .map_err(unanswered)?;
@@ -101,6 +106,27 @@ impl Queries for PostgresStore {
             }
         };
         Ok(Some(ClaimView { claim, answer }))
+    }
+
+    async fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> Result<Vec<HolderView>, QueryError> {
+        holders::holders(&self.pool, key, after, limit).await
+    }
+
+    async fn published_mark(&self) -> Result<PublishedMark, QueryError> {
+        published::published_mark(&self.pool).await.map_err(unanswered)
+    }
+
+    async fn outbox_place(&self, seq: i64) -> Result<OutboxPlace, QueryError> {
+        published::outbox_place(&self.pool, seq).await.map_err(unanswered)
+    }
+
+    async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
+        published::published_behind(&self.pool, number, limit).await
     }
 
     async fn ping(&self) -> Result<(), QueryError> {
@@ -178,7 +204,7 @@ fn movement(row: &PgRow) -> Result<Result<MovementView, QueryError>, sqlx::Error
     }))
 }
 
-fn unanswered(error: sqlx::Error) -> QueryError {
+pub(super) fn unanswered(error: sqlx::Error) -> QueryError {
     error::classify(error).into()
 }
 
