@@ -331,7 +331,7 @@ pub struct HolderPlace {
 }
 
 /// How far publishing has come, by the mark in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublishedMark {
     /// The last batch that is marked as published; 0 before the first.
     pub number: i64,
