@@ -1,8 +1,8 @@
 // The page for people. It uses the interface that everybody has, and writes whatever it is told as text, never as markup.
 
 const PAGE_ROWS = 50;
-const DETAIL_ROWS = 10;
-const KEPT_CHANGES = 60;
+const DETAIL_ROWS = 5;
+const KEPT_CHANGES = 40;
 const KEPT_ALERTS = 20;
 const REFRESH_MS = 400;
 const SEARCH_MS = 200;
@@ -13,7 +13,7 @@ const byId = (id) => document.getElementById(id);
 const count = new Intl.NumberFormat();
 const signed = new Intl.NumberFormat(undefined, { signDisplay: "exceptZero" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 
 const state = {
   prefix: "",

@@ -90,6 +90,7 @@ fn take_pictures(browser: &mut Browser, installation: &Installation) {
     browser.value("document.getElementById('query').value = ''; document.getElementById('query').dispatchEvent(new Event('input'))");
     browser.wait_until("document.querySelectorAll('#rows tr').length === 50");
     browser.wait_until("document.querySelectorAll('#changes li').length >= 10");
+    browser.screenshot("page-desktop-live");
     browser.value("[...document.querySelectorAll('.sku')].find((sku) => sku.textContent === 'MUG-002').click()");
     browser.wait_until("document.querySelectorAll('#claims tr').length >= 3");
     browser.value("window.scrollTo(0, 0)");
