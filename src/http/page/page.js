@@ -4,6 +4,8 @@ const PAGE_ROWS = 50;
 const DETAIL_ROWS = 5;
 const KEPT_CHANGES = 40;
 const KEPT_ALERTS = 20;
+// A page that lies in the background is not drawn, and must not grow meanwhile.
+const PENDING_ROWS = 5000;
 const REFRESH_MS = 400;
 const SEARCH_MS = 200;
 const ANNOUNCE_MS = 1500;
@@ -45,7 +47,7 @@ function timeOf(text, shown) {
 function fromNow(text) {
   const seconds = Math.round((Date.parse(text) - Date.now()) / 1000);
   const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
-  return relative.format(Math.trunc(seconds / size), unit);
+  return relative.format(Math.round(seconds / size), unit);
 }
 
 function later(milliseconds, work) {
@@ -260,7 +262,7 @@ const refreshDetailSoon = later(REFRESH_MS, refreshDetail);
 
 // ---- what is published, as it comes
 
-const pending = { rows: new Map(), changes: [], alerts: [], passed: 0, frame: null };
+const pending = { rows: new Map(), reload: false, changes: [], alerts: [], passed: 0, frame: null };
 
 function keep(list, entry, most) {
   list.push(entry);
@@ -272,6 +274,10 @@ function received(kind, event) {
   pending.passed += 1;
   if (kind === "stock-changed") {
     pending.rows.set(keyOf(data), data);
+    if (pending.rows.size > PENDING_ROWS) {
+      pending.rows.clear();
+      pending.reload = true;
+    }
     keep(pending.changes, data, KEPT_CHANGES);
   } else if (kind === "low-stock") {
     keep(pending.alerts, data, KEPT_ALERTS);
@@ -286,8 +292,9 @@ function received(kind, event) {
 function draw() {
   pending.frame = null;
   for (const [key, change] of pending.rows) drawRow(key, change);
-  // A page that lies in the background is not drawn, and must not grow.
   pending.rows.clear();
+  if (pending.reload) reloadTable();
+  pending.reload = false;
   drawList("changes", pending.changes.splice(0), KEPT_CHANGES, changeEntry);
   drawList("alerts", pending.alerts.splice(0), KEPT_ALERTS, alertEntry);
 }
