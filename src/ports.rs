@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::announce::{Announcement, MovementKind, Reason};
 use crate::domain::books::{Books, Broken, Effects};
-use crate::domain::claim::{Claim, ClaimKey};
+use crate::domain::claim::{Claim, ClaimKey, ClaimState};
 use crate::domain::event::{Cause, Envelope, Fingerprint, Trace};
 use crate::domain::stock::{Counters, StockRow};
 use crate::domain::verdict::Verdict;
@@ -305,8 +305,61 @@ pub enum SinkError {
 pub struct StockFilter {
     /// Only these SKUs; every SKU when empty.
     pub skus: Vec<Sku>,
+    /// Only SKUs that begin with this text, letter by letter.
+    pub prefix: Option<Sku>,
     /// Only this location.
     pub location: Option<Location>,
+}
+
+/// An open claim that has units of one stock row set aside, as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderView {
+    /// The claim.
+    pub key: ClaimKey,
+    /// Set aside of this row now, in units; at least 1.
+    pub reserved: i64,
+    /// Where the claim stands.
+    pub state: ClaimState,
+    /// When it is given back by itself; `None` when it is not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A place in a list of holders: behind this claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderPlace {
+    /// Its deadline.
+    pub expires_at: Option<Timestamp>,
+    /// Its key.
+    pub key: ClaimKey,
+}
+
+/// How far publishing has come, by the mark in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishedMark {
+    /// The last batch that is marked as published; 0 before the first.
+    pub number: i64,
+    /// The last `seq` that is marked as published; 0 before the first.
+    pub seq: i64,
+}
+
+/// Where in the outbox stands what follows an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboxPlace {
+    /// Behind the batch of this number.
+    Behind(i64),
+    /// Some of what follows is not kept any more.
+    Dropped,
+    /// The announcement's number was never given.
+    NotGiven,
+}
+
+/// How much of the outbox one answer may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimit {
+    /// Batches.
+    pub batches: u32,
+    /// Announcements; the batch that crosses the line is still shown.
+    pub announcements: u32,
 }
 
 /// One ledger entry as people look at it.
@@ -366,6 +419,29 @@ pub trait Queries: Send + Sync + 'static {
 
     /// One cart, order or receipt.
     fn claim(&self, key: &ClaimKey) -> impl Future<Output = Result<Option<ClaimView>, QueryError>> + Send;
+
+    /// The open claims that have units of a row set aside, at most `limit`: the latest deadline first, those without
+    /// one last, equals by kind and then by reference by bytes. None for a row that is not there.
+    fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<HolderView>, QueryError>> + Send;
+
+    /// How far publishing has come.
+    fn published_mark(&self) -> impl Future<Output = Result<PublishedMark, QueryError>> + Send;
+
+    /// Where in the outbox the announcements behind `seq` stand, whether or not they are published. 0 asks for all.
+    fn outbox_place(&self, seq: i64) -> impl Future<Output = Result<OutboxPlace, QueryError>> + Send;
+
+    /// Batches behind `number` that are marked as published, in order without a hole. None when there are none, and
+    /// none when the first of them is not kept any more.
+    fn published_behind(
+        &self,
+        number: i64,
+        limit: OutboxLimit,
+    ) -> impl Future<Output = Result<Vec<OutboxBatch>, QueryError>> + Send;
 
     /// Whether the store answers.
     fn ping(&self) -> impl Future<Output = Result<(), QueryError>> + Send;

@@ -21,7 +21,7 @@ use crate::bus::kafka::{KafkaSink, KafkaSource};
 use crate::config::Settings;
 use crate::engine::{self, Engine};
 use crate::health::{Liveness, PartState, Readiness};
-use crate::http::{ServerLimits, Sidecar, SidecarLimits};
+use crate::http::{EventStream, MAX_STREAMS, ServerLimits, Sidecar, SidecarLimits};
 use crate::metrics::Metrics;
 use crate::ports::{SourceStatus, Store, StoreError};
 use crate::relay::{self, Relay};
@@ -29,6 +29,7 @@ use crate::store::{AnyStore, Upkeep};
 use crate::sweeper::{self, OWN_SOURCE, Sweeper};
 use crate::wire::decode::Decoder;
 use crate::wire::schemas::KnownSchemas;
+use crate::wire::shown::Showcase;
 
 /// How long a turn of any loop may take before the process counts as stuck. Longer than every timeout of database and
 /// broker: what takes longer is stuck, not slow.
@@ -176,13 +177,22 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         max_body_bytes: settings.http.max_body_bytes,
         request_timeout: Duration::from_millis(settings.http.request_timeout_ms),
     };
-    let sidecar = Sidecar { queries: questions, submissions: submitter, metrics, liveness, readiness, stop, limits };
+    // However many streams there are, as many connections stay for everything else.
+    let streams = MAX_STREAMS.min(settings.http.max_connections / 2);
+    let stream = Arc::new(EventStream::new(Showcase::new(&topics, OWN_SOURCE), streams));
+    let polling = stream.clone().poll(questions.clone(), farewell.clone());
+    let sidecar =
+        Sidecar { queries: questions, stream, submissions: submitter, metrics, liveness, readiness, stop, limits };
     let server_limits = ServerLimits {
         max_connections: settings.http.max_connections,
         drain_timeout: limits.request_timeout,
         request_timeout: limits.request_timeout,
     };
     let serving = crate::http::serve(listener, crate::http::router(sidecar), server_limits, farewell.clone());
+    spawn(&mut rest, "event stream", async {
+        polling.await;
+        Ok::<(), std::convert::Infallible>(())
+    });
     let drain_deadline = Arc::new(OnceLock::new());
     spawn(&mut rest, "sidecar", answer_questions(serving, farewell.clone(), drain_deadline.clone()));
     tracing::info!(%address, source = OWN_SOURCE, group = settings.source.group, "the worker runs");

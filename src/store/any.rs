@@ -9,8 +9,9 @@ use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
 use crate::domain::words::StockKey;
 use crate::ports::{
-    ClaimView, Committed, DueClaim, Entry, Judge, Lease, MovementView, OutboxBatch, OutboxStatus, Progress, Queries,
-    QueryError, StockFilter, Store, StoreError,
+    ClaimView, Committed, DueClaim, Entry, HolderPlace, HolderView, Judge, Lease, MovementView, OutboxBatch,
+    OutboxLimit, OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries, QueryError, StockFilter, Store,
+    StoreError,
 };
 
 /// One of the stores, chosen when the process starts. Each method is the chosen store's.
@@ -86,6 +87,27 @@ impl Queries for AnyStore {
 
     async fn claim(&self, key: &ClaimKey) -> Result<Option<ClaimView>, QueryError> {
         chosen!(self, store => store.claim(key))
+    }
+
+    async fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> Result<Vec<HolderView>, QueryError> {
+        chosen!(self, store => store.holders(key, after, limit))
+    }
+
+    async fn published_mark(&self) -> Result<PublishedMark, QueryError> {
+        chosen!(self, store => store.published_mark())
+    }
+
+    async fn outbox_place(&self, seq: i64) -> Result<OutboxPlace, QueryError> {
+        chosen!(self, store => store.outbox_place(seq))
+    }
+
+    async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
+        chosen!(self, store => store.published_behind(number, limit))
     }
 
     async fn ping(&self) -> Result<(), QueryError> {

@@ -7,7 +7,7 @@ use crate::domain::announce::{AnnouncementBody, Answer};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::Cause;
 use crate::domain::words::Timestamp;
-use crate::ports::{OutboxBatch, QueryError, StoreError};
+use crate::ports::{OutboxBatch, OutboxPlace, QueryError, StoreError};
 use crate::wire::encode::answer_json;
 use crate::wire::stored;
 
@@ -37,6 +37,18 @@ pub(super) fn batches(after: i64, rows: Vec<OutboxRow>) -> Result<Vec<OutboxBatc
         batches.push(OutboxBatch { number, first_seq, recorded_at, announcements, dead_letters });
     }
     Ok(batches)
+}
+
+/// Where the announcements behind `seq` stand, from the last numbers given, as (batch, seq), and the first batch that is
+/// kept and reaches beyond `seq`, as (batch, first seq).
+pub(super) fn place(seq: i64, last: (i64, i64), found: Option<(i64, i64)>) -> OutboxPlace {
+    let (last_number, last_seq) = last;
+    match found {
+        _ if seq > last_seq => OutboxPlace::NotGiven,
+        Some((number, first_seq)) if first_seq <= seq + 1 => OutboxPlace::Behind(number - 1),
+        None if seq == last_seq => OutboxPlace::Behind(last_number),
+        _ => OutboxPlace::Dropped,
+    }
 }
 
 /// The last answer that a claim was given.

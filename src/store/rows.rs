@@ -8,7 +8,7 @@ use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
 use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::{Counters, Level, Status, StockRow};
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::{DueClaim, MovementView, QueryError, StoreError};
+use crate::ports::{DueClaim, HolderView, MovementView, QueryError, StoreError};
 use crate::wire::stored;
 
 /// What a driver keeps in a form of its own.
@@ -176,6 +176,26 @@ where
             .instant(17)
             .map_err(damaged)?
             .ok_or_else(|| QueryError::Broken("a movement has no recorded_at".to_owned()))?,
+    })
+}
+
+/// Reads who holds units of a row from `kind, reference, reserved, state, expires_at`.
+pub(super) fn holder<'r, R>(row: &'r R) -> Result<HolderView, QueryError>
+where
+    R: Columns,
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    &'r str: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let damaged = |error: sqlx::Error| QueryError::Broken(format!("a holder cannot be read: {error}"));
+    Ok(HolderView {
+        key: ClaimKey {
+            kind: claim_kind(row.try_get(0).map_err(damaged)?)?,
+            reference: row.try_get::<&'r str, _>(1).map_err(damaged)?.into(),
+        },
+        reserved: row.try_get(2).map_err(damaged)?,
+        state: word(row.try_get(3).map_err(damaged)?, ClaimState::parse)?,
+        expires_at: row.instant(4).map_err(damaged)?,
     })
 }
 

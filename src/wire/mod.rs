@@ -14,6 +14,7 @@ mod json;
 pub mod registry;
 pub mod schemas;
 pub mod sequence;
+pub mod shown;
 pub mod stored;
 mod structured;
 pub mod topics;

@@ -1,16 +1,18 @@
 //! State in PostgreSQL 14 or newer.
 //!
 //! [`commit`] is the one transaction that changes anything; [`read`] and [`write`] hold its statements, [`days`] makes the
-//! partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar, [`verify`] the operator and
-//! [`maintenance`] the clock.
+//! partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar with [`holders`] and
+//! [`published`], [`verify`] the operator and [`maintenance`] the clock.
 
 mod commit;
 mod database_url;
 mod days;
 mod error;
 mod held;
+mod holders;
 mod maintenance;
 mod outbox;
+mod published;
 mod queries;
 mod read;
 mod verify;

@@ -3,11 +3,14 @@
 use sqlx::Row;
 
 use super::read::columns;
-use super::{PostgresStore, error};
+use super::{PostgresStore, error, holders, published};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
-use crate::ports::{ClaimView, MovementView, Queries, QueryError, StockFilter};
+use crate::ports::{
+    ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries,
+    QueryError, StockFilter,
+};
 use crate::store::instant;
 use crate::store::kept::KeptAnswer;
 use crate::store::rows;
@@ -35,6 +38,7 @@ impl Queries for PostgresStore {
             " from stock s
               where ($1::text[] is null or s.sku = any($1)) and ($2::text is null or s.location = $2)
                 and ($3::text is null or (s.sku collate \"C\", s.location collate \"C\") > ($3, $4))
+                and ($6::text is null or starts_with(s.sku, $6))
               order by s.sku collate \"C\", s.location collate \"C\" limit $5"
         ))
         .bind((!filter.skus.is_empty()).then(|| filter.skus.iter().map(|sku| sku.as_str()).collect::<Vec<_>>()))
@@ -42,6 +46,7 @@ impl Queries for PostgresStore {
         .bind(after.map(|key| key.sku.as_str()))
         .bind(after.map(|key| key.location.as_str()))
         .bind(i64::from(limit))
+        .bind(filter.prefix.as_ref().map(|prefix| prefix.as_str()))
         .fetch_all(&self.pool)
         .await
         .map_err(unanswered)?;
@@ -98,6 +103,27 @@ impl Queries for PostgresStore {
         Ok(Some(ClaimView { claim, answer }))
     }
 
+    async fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> Result<Vec<HolderView>, QueryError> {
+        holders::holders(&self.pool, key, after, limit).await
+    }
+
+    async fn published_mark(&self) -> Result<PublishedMark, QueryError> {
+        published::published_mark(&self.pool).await.map_err(unanswered)
+    }
+
+    async fn outbox_place(&self, seq: i64) -> Result<OutboxPlace, QueryError> {
+        published::outbox_place(&self.pool, seq).await.map_err(unanswered)
+    }
+
+    async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
+        published::published_behind(&self.pool, number, limit).await
+    }
+
     async fn ping(&self) -> Result<(), QueryError> {
         sqlx::query("select 1").execute(&self.pool).await.map_err(unanswered)?;
         Ok(())
@@ -114,6 +140,6 @@ impl PostgresStore {
     }
 }
 
-fn unanswered(error: sqlx::Error) -> QueryError {
+pub(super) fn unanswered(error: sqlx::Error) -> QueryError {
     error::classify(error).into()
 }

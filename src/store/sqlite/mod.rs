@@ -6,15 +6,17 @@
 //! for, and a transaction fails only with the disk.
 //!
 //! [`commit`] is the one transaction that changes stock; [`read`] and [`write`] hold its statements, [`days`] files keys
-//! by day, [`outbox`] serves the relay, [`queries`] the sidecar, [`verify`] the operator, [`maintenance`] the clock and
-//! [`backup`] whoever wants a copy.
+//! by day, [`outbox`] serves the relay, [`queries`] the sidecar with [`holders`] and [`published`], [`verify`] the operator,
+//! [`maintenance`] the clock and [`backup`] whoever wants a copy.
 
 mod backup;
 mod commit;
 mod days;
 mod error;
+mod holders;
 mod maintenance;
 mod outbox;
+mod published;
 mod queries;
 mod read;
 mod verify;

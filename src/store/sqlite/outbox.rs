@@ -19,15 +19,17 @@ pub(super) async fn unpublished(pool: &SqlitePool, after: i64, limit: usize) -> 
     .fetch_all(pool)
     .await
     .map_err(error::classify)?;
-    let row = |row: &SqliteRow| {
-        Ok(OutboxRow {
-            number: row.try_get(0)?,
-            first_seq: row.try_get(1)?,
-            recorded_at: Timestamp(row.try_get(2)?),
-            content: row.try_get(3)?,
-        })
-    };
-    kept::batches(after, rows.iter().map(row).collect::<Result<_, _>>().map_err(error::classify)?)
+    kept::batches(after, rows.iter().map(outbox_row).collect::<Result<_, _>>().map_err(error::classify)?)
+}
+
+/// A row of number, first seq, instant and content.
+pub(super) fn outbox_row(row: &SqliteRow) -> Result<OutboxRow, sqlx::Error> {
+    Ok(OutboxRow {
+        number: row.try_get(0)?,
+        first_seq: row.try_get(1)?,
+        recorded_at: Timestamp(row.try_get(2)?),
+        content: row.try_get(3)?,
+    })
 }
 
 /// How the outbox stands.

@@ -4,11 +4,14 @@ use sqlx::Row;
 
 use super::read::{claim_columns, columns};
 use super::write::json;
-use super::{SqliteStore, error};
+use super::{SqliteStore, error, holders, published};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
-use crate::ports::{ClaimView, MovementView, Queries, QueryError, StockFilter};
+use crate::ports::{
+    ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries,
+    QueryError, StockFilter,
+};
 use crate::store::kept::KeptAnswer;
 use crate::store::rows;
 
@@ -43,7 +46,7 @@ impl Queries for SqliteStore {
             columns!("s"),
             " from stock s
               where (?1 is null or s.sku in (select value from json_each(?1))) and (?2 is null or s.location = ?2)
-                and (s.sku, s.location) > (?3, ?4)
+                and (s.sku, s.location) > (?3, ?4) and (?6 is null or substr(s.sku, 1, length(?6)) = ?6)
               order by s.sku, s.location limit ?5"
         ))
         .bind((!filter.skus.is_empty()).then(|| json(filter.skus.iter().map(|sku| sku.as_str()))))
@@ -52,6 +55,7 @@ impl Queries for SqliteStore {
         .bind(after.map_or("", |key| key.sku.as_str()))
         .bind(after.map_or("", |key| key.location.as_str()))
         .bind(i64::from(limit))
+        .bind(filter.prefix.as_ref().map(|prefix| prefix.as_str()))
         .fetch_all(&self.readers)
         .await
         .map_err(unanswered)?;
@@ -107,6 +111,27 @@ impl Queries for SqliteStore {
         Ok(Some(ClaimView { claim, answer }))
     }
 
+    async fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> Result<Vec<HolderView>, QueryError> {
+        holders::holders(&self.readers, key, after, limit).await
+    }
+
+    async fn published_mark(&self) -> Result<PublishedMark, QueryError> {
+        published::published_mark(&self.readers).await.map_err(unanswered)
+    }
+
+    async fn outbox_place(&self, seq: i64) -> Result<OutboxPlace, QueryError> {
+        published::outbox_place(&self.readers, seq).await.map_err(unanswered)
+    }
+
+    async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
+        published::published_behind(&self.readers, number, limit).await
+    }
+
     async fn ping(&self) -> Result<(), QueryError> {
         // Reads the file, unlike a constant.
         sqlx::query("select id from installation").fetch_all(&self.readers).await.map_err(unanswered)?;
@@ -124,6 +149,6 @@ impl SqliteStore {
     }
 }
 
-fn unanswered(error: sqlx::Error) -> QueryError {
+pub(super) fn unanswered(error: sqlx::Error) -> QueryError {
     error::classify(error).into()
 }

@@ -4,6 +4,7 @@ mod commits;
 mod maintenance;
 mod outbox;
 mod questions;
+mod shown;
 mod writers;
 
 use super::Shop;

@@ -63,6 +63,7 @@ async fn a_list_of_stock_shows_the_skus_and_the_location_that_it_is_asked_for() 
     let filter = |skus: &[&str], location: Option<&str>| StockFilter {
         skus: skus.iter().map(|sku| (*sku).into()).collect(),
         location: location.map(Into::into),
+        prefix: None,
     };
     let of_two = page(&shop, &filter(&["B", "a", "not there"], None), None, 10).await;
     assert_eq!(of_two, keys(&[("B", "default"), ("B", "north"), ("a", "default"), ("a", "south")]));

@@ -112,7 +112,15 @@ impl Installation {
 
     /// Starts a worker with more in its environment.
     pub fn worker_with(&self, environment: &[(&str, &str)]) -> Worker {
-        let http_port = free_port();
+        self.start_worker(free_port(), environment)
+    }
+
+    /// Starts a worker whose sidecar has this port.
+    pub fn worker_at(&self, http_port: u16) -> Worker {
+        self.start_worker(http_port, &[])
+    }
+
+    fn start_worker(&self, http_port: u16, environment: &[(&str, &str)]) -> Worker {
         let child = self
             .command(&["run", "--http-listen", &format!("127.0.0.1:{http_port}")])
             .envs(environment.iter().copied())
