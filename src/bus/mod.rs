@@ -5,6 +5,10 @@ use std::fmt;
 
 pub mod direct;
 pub mod kafka;
+pub mod local;
+pub mod publish;
+pub mod replay;
+pub mod tail;
 
 /// What a topic should look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
