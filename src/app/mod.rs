@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics};
+pub use build::{
+    connect_new_store, connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics,
+};
 
 use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::kafka::{KafkaSink, KafkaSource};
@@ -21,7 +23,7 @@ use crate::http::{ServerLimits, Sidecar, SidecarLimits};
 use crate::metrics::Metrics;
 use crate::ports::{SourceStatus, Store, StoreError};
 use crate::relay::{self, Relay};
-use crate::store::postgres::PostgresStore;
+use crate::store::{AnyStore, Upkeep};
 use crate::sweeper::{self, OWN_SOURCE, Sweeper};
 use crate::wire::decode::Decoder;
 use crate::wire::schemas::KnownSchemas;
@@ -251,7 +253,7 @@ fn complaint(ended: Result<Ended, tokio::task::JoinError>, early: bool) -> Optio
 }
 
 /// Makes partitions ahead and drops old rows, now and then.
-async fn maintain(store: PostgresStore, stop: CancellationToken) -> Result<(), StoreError> {
+async fn maintain(store: AnyStore, stop: CancellationToken) -> Result<(), StoreError> {
     loop {
         match store.maintain().await {
             Ok(report) => tracing::debug!(?report, "maintenance"),
@@ -266,7 +268,7 @@ async fn maintain(store: PostgresStore, stop: CancellationToken) -> Result<(), S
 
 /// Carries what the parts know of themselves to metrics and readiness.
 async fn watch_parts(
-    store: PostgresStore,
+    store: AnyStore,
     metrics: Metrics,
     mut source: watch::Receiver<SourceStatus>,
     readiness: watch::Sender<Readiness>,

@@ -40,7 +40,6 @@ pub(super) fn run(arguments: ConfigArguments, settings: &Settings) -> Result<End
 
 /// What `run` asks of the settings before it connects to anything.
 fn check(settings: &Settings) -> Result<(), Failure> {
-    settings.postgres().map_err(wrong)?;
     settings.listen().map_err(wrong)?;
     app::topics(settings)?;
     app::kafka_connection(settings.kafka_source().map_err(wrong)?)?;

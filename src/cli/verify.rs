@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Ending, output};
 use crate::app::{self, Failure};
 use crate::config::Settings;
-use crate::store::postgres::Verification;
+use crate::store::{Upkeep, Verification};
 
 /// Prove that the database keeps its promises
 ///
@@ -86,7 +86,7 @@ fn as_json(checks: &[Verification]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::postgres::Difference;
+    use crate::store::Difference;
 
     fn checks(differing: u64) -> Vec<Verification> {
         let difference = Difference {

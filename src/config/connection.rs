@@ -1,5 +1,7 @@
 //! What the adapters connect with, after the addresses have been judged.
 
+use std::path::PathBuf;
+
 use super::error::SettingsError;
 use super::properties::{Properties, is_about_the_connection};
 use super::secret::SecretUrl;
@@ -14,16 +16,22 @@ pub struct KafkaAddress {
     pub properties: Properties,
 }
 
+/// Where state is kept. `Debug` hides secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreAddress<'a> {
+    /// A PostgreSQL database.
+    Postgres(&'a SecretUrl),
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
 impl Settings {
-    /// The address of the PostgreSQL database.
-    pub fn postgres(&self) -> Result<&SecretUrl, SettingsError> {
+    /// Where state is kept.
+    pub fn store_address(&self) -> StoreAddress<'_> {
         let url = &self.store.url;
-        match url.scheme() {
-            "postgres" | "postgresql" => Ok(url),
-            _ => Err(SettingsError::Missing(format!(
-                "store.url is {url}, and SQLite comes with a later release; set a PostgreSQL address, for instance \
-                 --store-url postgres://user:password@localhost/holdfast, or HOLDFAST__STORE__URL or store.url_file"
-            ))),
+        match url.expose().strip_prefix("sqlite://") {
+            Some(file) => StoreAddress::Sqlite(file.into()),
+            None => StoreAddress::Postgres(url),
         }
     }
 

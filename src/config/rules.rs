@@ -8,7 +8,15 @@ use tracing_subscriber::filter::LevelFilter;
 const MAX_NAME_CHARACTERS: usize = 249;
 
 pub(super) fn store_address(text: &str) -> Result<(), String> {
-    scheme(text, &["postgres://", "postgresql://", "sqlite://"])
+    scheme(text, &["postgres://", "postgresql://", "sqlite://"])?;
+    let Some(file) = text.strip_prefix("sqlite://") else { return Ok(()) };
+    // What other programs read behind an address; here it would become part of the name.
+    if file.contains('?') || file.contains(":memory:") || file.ends_with('/') {
+        return Err("must be sqlite:// and the path of a file, like sqlite://holdfast.db or \
+                    sqlite:///var/lib/holdfast/holdfast.db"
+            .to_owned());
+    }
+    Ok(())
 }
 
 pub(super) fn registry_address(text: &str) -> Result<(), String> {

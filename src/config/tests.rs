@@ -197,7 +197,7 @@ fn a_secret_may_stand_in_a_file_and_only_once() {
     secret.write_all(b"postgres://shop:hunter2@db/stock\n").unwrap();
     let path = secret.path().to_str().unwrap();
     let settings = Settings::load(&environment(&[("HOLDFAST__STORE__URL_FILE", path)])).unwrap();
-    assert_eq!(settings.postgres().unwrap().expose(), "postgres://shop:hunter2@db/stock");
+    assert_eq!(settings.store.url.expose(), "postgres://shop:hunter2@db/stock");
     let settings = Settings::load(&environment(&[("HOLDFAST__SOURCE__KAFKA_FILES__SASL_PASSWORD", path)])).unwrap();
     assert_eq!(settings.source.kafka.get("sasl.password"), Some("postgres://shop:hunter2@db/stock"));
     let both = environment(&[("HOLDFAST__STORE__URL_FILE", path), ("HOLDFAST__STORE__URL", "postgres://a:b@c/d")]);
@@ -240,17 +240,23 @@ fn the_sidecar_refuses_a_public_address_and_says_why() {
 #[test]
 fn what_comes_later_is_said_in_one_line_with_the_remedy() {
     let settings = Settings::default();
-    let store = settings.postgres().unwrap_err().to_string();
-    assert!(
-        store.starts_with("store.url is sqlite://holdfast.db, and SQLite comes with a later release; set"),
-        "{store}"
-    );
     let source = settings.kafka_source().unwrap_err().to_string();
     assert!(
         source.starts_with("source.url is local:, and the embedded log comes with a later release; set"),
         "{source}"
     );
-    assert!(!store.contains('\n') && !source.contains('\n'));
+    assert!(!source.contains('\n'));
+}
+
+#[test]
+fn a_store_is_a_postgresql_address_or_the_path_of_a_file() {
+    assert_eq!(Settings::default().store_address(), StoreAddress::Sqlite("holdfast.db".into()));
+    let settings = Settings::load(&flags(&["store.url=sqlite:///var/lib/stock.db"])).unwrap();
+    assert_eq!(settings.store_address(), StoreAddress::Sqlite("/var/lib/stock.db".into()));
+    for address in ["sqlite://:memory:", "sqlite://stock.db?mode=rw", "sqlite://stock/", "sqlite://"] {
+        let message = refusal(&flags(&[&format!("store.url={address}")]));
+        assert!(message.contains("must be"), "{message}");
+    }
 }
 
 #[test]

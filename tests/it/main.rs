@@ -1,5 +1,7 @@
 //! The integration tests: one binary, so that they are linked once.
 
+#![expect(clippy::duplicate_mod, reason = "the tests of a store stand once and are compiled below every store")]
+
 mod batch_cost;
 mod contract;
 mod floors;
@@ -11,8 +13,11 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
-mod rules;
+mod on_postgres;
+mod on_sqlite;
 mod servers;
 mod shop;
+mod sqlite_file;
+mod store_parity;
 mod wire;
 mod worker;

@@ -1,7 +1,5 @@
 //! Database errors by what to do about them. Constraints are recognised by name, never by message text.
 
-use sqlx::migrate::MigrateError;
-
 use crate::ports::StoreError;
 
 /// Serialization failure, deadlock: another writer was faster, the same batch can go again at once.
@@ -66,12 +64,4 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
         (_, Some(constraint)) => format!("the constraint {constraint} refused a row: {error}"),
         (_, None) => format!("{error} (SQLSTATE {code})"),
     })
-}
-
-/// What to do about a migration that failed.
-pub(super) fn migration(error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::Execute(error) => classify(error),
-        other => StoreError::Fatal(format!("the database cannot be migrated: {other}")),
-    }
 }

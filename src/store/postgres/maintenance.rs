@@ -6,30 +6,15 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::days::{PARTITION_LOCK, day_partition};
 use super::{PostgresStore, error};
 use crate::ports::StoreError;
+use crate::store::MaintenanceReport;
 
 /// How many months of ledger partitions are made ahead.
 const MONTHS_AHEAD: u32 = 2;
 /// How many rows one deletion takes at most, so that no transaction is long.
 const MOST_DELETED: i64 = 10_000;
 
-/// What one round of maintenance did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MaintenanceReport {
-    /// Days whose inbox keys were dropped.
-    pub days_dropped: u64,
-    /// Published batches that were deleted.
-    pub batches_deleted: u64,
-    /// Positions of dead letters that were forgotten.
-    pub positions_deleted: u64,
-}
-
 impl PostgresStore {
-    /// One round: months made ahead, days dropped behind, published batches deleted after their grace period. Safe on
-    /// any number of workers.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn maintain(&self) -> Result<MaintenanceReport, StoreError> {
+    pub(super) async fn run_round(&self) -> Result<MaintenanceReport, StoreError> {
         self.make_months_ahead().await?;
         let days_dropped = self.drop_days().await.map_err(error::classify)?;
         let batches_deleted = self.delete_published().await.map_err(error::classify)?;
@@ -51,7 +36,7 @@ impl PostgresStore {
              where dropped_at is null and greatest(event_day, last_written_on) < (clock_timestamp() at time zone 'utc')::date - $1
              order by event_day",
         )
-        .bind(self.settings.inbox_keep_days)
+        .bind(self.settings.retention.inbox_keep_days)
         .fetch_all(&mut *connection)
         .await?;
         let mut dropped = 0;
@@ -71,7 +56,7 @@ impl PostgresStore {
                and greatest(event_day, last_written_on) < (clock_timestamp() at time zone 'utc')::date - $2",
         )
         .bind(day)
-        .bind(self.settings.inbox_keep_days)
+        .bind(self.settings.retention.inbox_keep_days)
         .execute(&mut *transaction)
         .await?;
         if marked.rows_affected() == 0 {
@@ -95,7 +80,7 @@ impl PostgresStore {
                  order by o.number limit $2
              )",
         )
-        .bind(self.settings.keep_published_seconds as f64)
+        .bind(self.settings.retention.keep_published_seconds as f64)
         .bind(MOST_DELETED)
         .execute(&self.pool)
         .await?;
@@ -108,7 +93,7 @@ impl PostgresStore {
                  select id from dead_letter where recorded_at < clock_timestamp() - make_interval(days => $1) limit $2
              )",
         )
-        .bind(self.settings.dead_letter_keep_days)
+        .bind(self.settings.retention.dead_letter_keep_days)
         .bind(MOST_DELETED)
         .execute(&self.pool)
         .await?;

@@ -115,7 +115,7 @@ async fn of_a_refused_or_expired_order_a_part_releases_nothing_and_says_so() {
     assert_eq!(send_one(&mut shop, cancelled_part("O-1", &[("A", 2)])).await, "applied");
     assert_eq!(last_told(&shop, "O-1").await, "released, refused: A 2 -> 0 of 10");
     send_one(&mut shop, ordered("O-2", &[("A", 5)])).await;
-    super::tamper(&shop, "update claim set expires_at = now() - interval '1 second' where reference = 'O-2'").await;
+    super::make_due(&shop, "reference = 'O-2'").await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(send_one(&mut shop, cancelled_part("O-2", &[("A", 2)])).await, "applied");
     assert_eq!(last_told(&shop, "O-2").await, "released, expired: A 2 -> 0 of 10");

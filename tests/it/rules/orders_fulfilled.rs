@@ -5,14 +5,14 @@ use holdfast::domain::rules::DeductOn;
 use serde_json::json;
 
 use super::{
-    cancelled, cancelled_part, confirmed, created, deducting_on, last_told, number, received, retold, send, send_one,
-    shipped, shipped_part, sku, stocked, stocked_with, tamper, told,
+    Shop, cancelled, cancelled_part, confirmed, created, deducting_on, last_told, make_due, number, received, retold,
+    send, send_one, shipped, shipped_part, sku, stocked, stocked_with, told,
 };
-use crate::shop::{Shop, ordered};
+use crate::shop::ordered;
 
 /// Lets the time of every order run out and sweeps.
 async fn expire(shop: &mut Shop) {
-    tamper(shop, "update claim set expires_at = now() - interval '1 second' where expires_at is not null").await;
+    make_due(shop, "true").await;
     assert!(shop.sweep().await > 0);
 }
 

@@ -6,10 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::servers::{KafkaAddress, shared_kafka};
-use crate::shop::new_database;
+use crate::shop::{OnPostgres, OnSqlite, StoreKind, new_database};
 
 /// Longer than anything here takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(90);
@@ -131,18 +130,18 @@ impl Installation {
 
     /// One number from the database.
     pub async fn number(&self, query: &str) -> i64 {
-        let mut connection = PgConnection::connect(&self.database).await.expect("the database should answer");
-        let number = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await;
-        connection.close().await.expect("a connection should close");
-        number.unwrap_or_else(|error| panic!("{query}: {error}"))
+        match self.database.strip_prefix("sqlite://") {
+            Some(file) => OnSqlite::number(file, query).await,
+            None => OnPostgres::number(&self.database, query).await,
+        }
     }
 
     /// Waits until so many identities are filed and everything committed is published and marked so.
     pub async fn wait_until_handled(&self, identities: i64) {
         let handled = format!(
-            "select case when (select count(*) from inbox) = {identities}
-                          and (select last_number from outbox_counter) = (select published_number from relay)
-                    then 1 else 0 end::bigint"
+            "select cast(case when (select count(*) from inbox) = {identities}
+                               and (select last_number from outbox_counter) = (select published_number from relay)
+                         then 1 else 0 end as bigint)"
         );
         let started = Instant::now();
         while self.number(&handled).await == 0 {

@@ -3,5 +3,6 @@
 mod commands;
 mod crashes;
 mod faults;
+mod file;
 mod installation;
 mod start;

@@ -1,4 +1,4 @@
-//! Instants and days between the domain and the database driver.
+//! Instants and days between the domain and the databases, which share one calendar.
 
 use sqlx::types::time::{Date, OffsetDateTime};
 use time::macros::datetime;
@@ -12,10 +12,15 @@ const EPOCH_JULIAN_DAY: i32 = 2_440_588;
 const FIRST: OffsetDateTime = datetime!(0001-01-01 00:00:00 UTC);
 const LAST: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
-/// An instant as the driver takes it, held at the ends of the calendar that database and driver share.
+/// An instant as the driver takes it, held at the ends of the calendar that databases and driver share.
 pub(super) fn write(timestamp: Timestamp) -> OffsetDateTime {
     let end = if timestamp.0 < 0 { FIRST } else { LAST };
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(timestamp.0) * 1_000).unwrap_or(end)
+}
+
+/// An instant held at the ends of the calendar, for a database that keeps microseconds.
+pub(super) fn held(timestamp: Timestamp) -> Timestamp {
+    read(write(timestamp))
 }
 
 /// An instant as it came from the driver.
@@ -24,7 +29,7 @@ pub(super) fn read(instant: OffsetDateTime) -> Timestamp {
     Timestamp((instant.unix_timestamp_nanos() / 1_000) as i64)
 }
 
-/// A day as the driver takes it; `None` outside the calendar of the database.
+/// A day as the driver takes it; `None` outside the calendar of the databases.
 pub(super) fn write_day(day: Day) -> Option<Date> {
     Date::from_julian_day(day.0.checked_add(EPOCH_JULIAN_DAY)?).ok()
 }
