@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::bus::TopicSpec;
-use crate::bus::kafka::{KafkaAdmin, KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
-use crate::config::{DeductOn as DeductOnSetting, Encoding, Guarantee, KafkaAddress, Settings, StoreAddress};
+use crate::config::{DeductOn as DeductOnSetting, Encoding, Settings, StoreAddress};
 use crate::domain::rules::{DeductOn, Rules};
 use crate::engine::judge::Bench;
 use crate::ports::{BatchLimit, StoreError};
@@ -137,44 +136,10 @@ pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<Any
     }
 }
 
-/// How a Kafka cluster is reached.
+/// The schema registry, when there is one.
 ///
 /// # Errors
-/// [`Failure::Settings`] for an address or property that cannot be.
-pub fn kafka_connection(address: KafkaAddress) -> Result<KafkaConnection, Failure> {
-    KafkaConnection::new(&address.url, OWN_SOURCE, address.properties.to_map())
-        .map_err(|error| Failure::Settings(error.to_string()))
-}
-
-/// Administration of the cluster that events come from.
-///
-/// # Errors
-/// See [`kafka_connection`].
-pub fn kafka_admin(settings: &Settings) -> Result<KafkaAdmin, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    Ok(KafkaAdmin::new(kafka_connection(address)?))
-}
-
-pub(super) fn kafka_source_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSourceSettings, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let inputs = topics.inputs().iter().map(ToString::to_string).collect();
-    Ok(KafkaSourceSettings::new(kafka_connection(address)?, &settings.source.group, inputs))
-}
-
-pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSinkSettings, Failure> {
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
-    let guarantee = match settings.sink.guarantee {
-        Guarantee::ExactlyOnce => SinkGuarantee::ExactlyOnce {
-            transactional_id: format!("{}holdfast-relay", settings.topics.prefix),
-            progress_topic: topics.progress().to_string(),
-        },
-        Guarantee::AtLeastOnce => SinkGuarantee::AtLeastOnce,
-    };
-    let mut outputs: Vec<String> = topics.outputs().iter().map(ToString::to_string).collect();
-    outputs.push(topics.dead_letters().to_string());
-    Ok(KafkaSinkSettings::new(kafka_connection(address)?, guarantee, outputs))
-}
-
+/// [`Failure::Settings`] for an address that cannot be.
 pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
     let Some(url) = &settings.registry.url else { return Ok(None) };
     Registry::new(url.expose())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod any;
 pub mod direct;
 pub mod kafka;
 pub mod local;

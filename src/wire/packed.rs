@@ -79,7 +79,8 @@ mod tests {
             payload: payload.map(|payload| payload.as_bytes().to_vec()),
             timestamp: Timestamp(5),
         };
-        let records = [record("b", Some("k"), Some("one")), record("a", None, None), record("b", Some(""), Some("two"))];
+        let records =
+            [record("b", Some("k"), Some("one")), record("a", None, None), record("b", Some(""), Some("two"))];
         assert_eq!(counted(&records), BTreeMap::from([("a", 1), ("b", 2)]));
         let starts = HashMap::from([
             ("a".to_owned(), TopicStart { topic: 7, offset: 0 }),

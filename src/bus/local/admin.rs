@@ -27,14 +27,13 @@ impl LocalAdmin {
         let mut transaction = self.log.begin_writing().await.map_err(doing())?;
         let mut outcomes = Vec::with_capacity(specs.len());
         for spec in specs {
-            let done = sqlx::query(
-                "insert into log_topic (name, retention_ms) values (?1, ?2) on conflict (name) do nothing",
-            )
-            .bind(&spec.name)
-            .bind(retention_of(spec))
-            .execute(&mut *transaction)
-            .await
-            .map_err(doing())?;
+            let done =
+                sqlx::query("insert into log_topic (name, retention_ms) values (?1, ?2) on conflict (name) do nothing")
+                    .bind(&spec.name)
+                    .bind(retention_of(spec))
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(doing())?;
             outcomes.push(match done.rows_affected() {
                 0 => TopicOutcome::Existed,
                 _ => TopicOutcome::Created,
@@ -47,9 +46,8 @@ impl LocalAdmin {
     /// Every way in which the topics are not as specified.
     pub async fn check(&self, specs: &[TopicSpec]) -> Result<Vec<TopicDifference>, LocalFailure> {
         let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
-        let found = topics::known(self.log.readers(), &names)
-            .await
-            .map_err(LocalFailure::database("looking for topics"))?;
+        let found =
+            topics::known(self.log.readers(), &names).await.map_err(LocalFailure::database("looking for topics"))?;
         let difference = |spec: &TopicSpec| {
             let topic = found.iter().find(|topic| *topic.name == *spec.name);
             let kind = topic.map_or(Some(TopicDifferenceKind::Missing), |topic| retention_difference(spec, topic))?;

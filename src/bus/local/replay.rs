@@ -114,9 +114,7 @@ async fn new_offset(
             first,
             end: topic.end,
         }),
-        (ReplayTarget::Time(time), None) => {
-            Ok(topics::offset_at(log.readers(), topic, *time).await.map_err(doing())?)
-        }
+        (ReplayTarget::Time(time), None) => Ok(topics::offset_at(log.readers(), topic, *time).await.map_err(doing())?),
         (ReplayTarget::Start | ReplayTarget::Offsets(_), None) => Ok(first),
     }
 }

@@ -19,14 +19,12 @@ const MOST_DROPPED: i64 = 10_000;
 /// topic, or that are older than [`LONGEST_UNREAD`]. Returns how many.
 pub async fn drop_old(log: &LocalLog) -> Result<u64, LocalFailure> {
     let doing = || LocalFailure::database("dropping old records");
-    let kept: Vec<Topic> = sqlx::query_as(
-        "select id, name, retention_ms, next_offset from log_topic where retention_ms >= 0 order by id",
-    )
-    .fetch_all(log.readers())
-    .await
-    .map_err(doing())?;
-    let now: i64 =
-        sqlx::query_scalar(concat!("select ", clock!())).fetch_one(log.readers()).await.map_err(doing())?;
+    let kept: Vec<Topic> =
+        sqlx::query_as("select id, name, retention_ms, next_offset from log_topic where retention_ms >= 0 order by id")
+            .fetch_all(log.readers())
+            .await
+            .map_err(doing())?;
+    let now: i64 = sqlx::query_scalar(concat!("select ", clock!())).fetch_one(log.readers()).await.map_err(doing())?;
     let mut dropped = 0;
     for topic in kept {
         let until = old_until(log.readers(), &topic, now).await.map_err(doing())?;

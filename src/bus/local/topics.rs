@@ -57,12 +57,11 @@ pub(super) async fn all(log: &LocalLog, names: &[String]) -> Result<Vec<Topic>, 
 
 /// The offset of the first record that is there; the end where there is none.
 pub(super) async fn first_offset(pool: &SqlitePool, topic: &Topic) -> Result<i64, sqlx::Error> {
-    let first: Option<i64> = sqlx::query_scalar(
-        "select record_offset from log_record where topic = ?1 order by record_offset limit 1",
-    )
-    .bind(topic.id)
-    .fetch_optional(pool)
-    .await?;
+    let first: Option<i64> =
+        sqlx::query_scalar("select record_offset from log_record where topic = ?1 order by record_offset limit 1")
+            .bind(topic.id)
+            .fetch_optional(pool)
+            .await?;
     Ok(first.unwrap_or(topic.end))
 }
 

@@ -30,9 +30,8 @@ pub fn decode_headers(document: Option<&[u8]>) -> Result<Vec<Header>, Damaged> {
     if version != VERSION {
         return Err(Damaged(format!("the version of its headers is {version}, but this program reads {VERSION}")));
     }
-    let header = |reader: &mut Reader<'_>| {
-        Ok((reader.text()?.to_owned(), reader.optional(Reader::bytes)?.map(<[u8]>::to_vec)))
-    };
+    let header =
+        |reader: &mut Reader<'_>| Ok((reader.text()?.to_owned(), reader.optional(Reader::bytes)?.map(<[u8]>::to_vec)));
     let headers = reader.list(header)?;
     reader.end()?;
     Ok(headers)
