@@ -179,15 +179,15 @@ impl Reading {
         Ok(topics.into_iter().map(lag).collect())
     }
 
-    /// Reads ahead while there is room; says whether anything came.
+    /// Reads ahead while there is room; says whether there was anything, wanted or not.
     async fn read(&mut self) -> Result<bool, LocalFailure> {
         let (Some(member), Some(room)) = (&mut self.member, self.handover.room()) else { return Ok(false) };
+        let before = member.cursor.place();
         let records = member.cursor.next(&self.log, room, None).await?;
-        if records.is_empty() {
-            return Ok(false);
+        if !records.is_empty() {
+            self.handover.push(records);
         }
-        self.handover.push(records);
-        Ok(true)
+        Ok(member.cursor.place() > before)
     }
 
     /// Stores what is settled and lets the next member read.

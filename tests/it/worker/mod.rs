@@ -2,6 +2,7 @@
 
 mod commands;
 mod crashes;
+mod embedded;
 mod faults;
 mod file;
 mod installation;
