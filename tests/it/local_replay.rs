@@ -60,7 +60,10 @@ async fn an_active_group_is_refused_and_its_member_is_named() {
     wait_for_status(&source, "it reads", |status| status.rebalances > 0).await;
     let refused = plan(&ground, ReplayTarget::Start).await.unwrap_err();
     let process = format!("process {}", std::process::id());
-    assert!(matches!(&refused, ReplayError::GroupActive { members, .. } if members == &[process.clone()]), "{refused}");
+    assert!(
+        matches!(&refused, ReplayError::GroupActive { members, .. } if *members == [process.as_str()]),
+        "{refused}"
+    );
     assert!(matches!(apply_replay(&ground.log, &before).await, Err(ReplayError::GroupActive { .. })));
     source.close().await.unwrap();
     assert_eq!(ground.stored().await, 10);

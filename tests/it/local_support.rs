@@ -103,11 +103,14 @@ pub fn texts(records: &[Record]) -> Vec<String> {
 pub async fn batch(source: &mut LocalSource, limit: BatchLimit) -> (Vec<Record>, LocalReceipt) {
     let next = tokio::time::timeout(DEADLINE, source.next_batch(limit)).await.expect("a batch should come in time");
     let (deliveries, receipt) = next.unwrap().expect("the source should be open");
-    let record = |delivery| match delivery {
+    (deliveries.into_iter().map(record).collect(), receipt)
+}
+
+pub fn record(delivery: Delivery) -> Record {
+    match delivery {
         Delivery::Record(record) => record,
         Delivery::Command(_) => panic!("a bus gives records"),
-    };
-    (deliveries.into_iter().map(record).collect(), receipt)
+    }
 }
 
 /// Takes batches until there are `count` records.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::installation::{DEADLINE, Installation};
-use crate::shop::{event, lines};
+use crate::shop::{self, OnSqlite, ShopOn, event, lines};
 
 /// The binary in a folder, with no setting.
 fn bare_command(folder: &Path, arguments: &[&str]) -> Command {
@@ -108,6 +108,8 @@ async fn embedded_workers_that_are_killed_in_a_loop_lose_nothing_that_was_acknow
         worker = installation.worker();
     }
     installation.wait_until_handled(identities).await;
+    // Before that it would not hear of a signal.
+    worker.wait_for("/readyz", 200).await;
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
     let published = installation.assert_sound().await;
@@ -172,4 +174,33 @@ async fn a_replay_of_the_file_changes_nothing_and_garbage_is_buried_once() {
     assert!(published.len() as i64 > seq);
     assert_eq!(answers(&published), 3);
     assert_eq!(installation.number("select on_hand from stock where sku = 'A'").await, 1_000 - 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_sink_has_not_got_is_published_to_the_log_first() {
+    let (installation, folder) = Installation::embedded();
+    let mut worker = installation.worker();
+    worker.wait_for("/readyz", 200).await;
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    // Batches of a store that announces nothing by itself, and a relay that never came.
+    let file = folder.path().join("holdfast.db").display().to_string();
+    let mut shop = ShopOn::<OnSqlite>::at(file, Default::default()).await;
+    for number in 0..3 {
+        let outcomes = shop.send(vec![shop::registered(&format!("S-{number}"), 10)]).await;
+        assert_eq!(outcomes.len(), 1);
+    }
+    assert_eq!(installation.number("select last_number - published_number from outbox_counter, relay").await, 3);
+    installation.publish(&[registered("A", 10), registered("B", 10), order(1)]);
+    let mut worker = installation.worker();
+    installation.wait_until_handled(6).await;
+    installation.publish(&[order(2)]);
+    installation.wait_until_handled(7).await;
+    worker.wait_for("/readyz", 200).await;
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    let published = installation.assert_sound().await;
+    assert_eq!(answers(&published), 2);
+    let newest = "select (select last_number from outbox_counter) - (select batch from log_progress)";
+    assert_eq!(installation.number(newest).await, 0);
 }
