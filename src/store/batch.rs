@@ -253,15 +253,24 @@ pub(super) fn cause_key(movement: &Movement) -> (Uuid, Option<&str>) {
 }
 
 /// Dead letters with the ids of their records.
-pub(super) fn identified(dead_letters: Vec<DeadLetter>) -> Vec<(Uuid, DeadLetter)> {
-    dead_letters.into_iter().map(|letter| (position_id(&letter.record), letter)).collect()
-}
+pub(super) struct Letters(Vec<(Uuid, DeadLetter)>);
 
-/// The letters in the order in which their positions are recorded.
-pub(super) fn by_id(letters: &[(Uuid, DeadLetter)]) -> Vec<(Uuid, &DeadLetter)> {
-    let mut sorted: Vec<(Uuid, &DeadLetter)> = letters.iter().map(|(id, letter)| (*id, letter)).collect();
-    sorted.sort_unstable_by_key(|(id, _)| *id);
-    sorted
+impl Letters {
+    pub fn of(dead_letters: Vec<DeadLetter>) -> Self {
+        Self(dead_letters.into_iter().map(|letter| (position_id(&letter.record), letter)).collect())
+    }
+
+    /// In the order in which their positions are recorded.
+    pub fn by_id(&self) -> Vec<(Uuid, &DeadLetter)> {
+        let mut sorted: Vec<(Uuid, &DeadLetter)> = self.0.iter().map(|(id, letter)| (*id, letter)).collect();
+        sorted.sort_unstable_by_key(|(id, _)| *id);
+        sorted
+    }
+
+    /// Those whose ids are in `new`, in their own order.
+    pub fn only(self, new: &HashSet<Uuid>) -> Vec<DeadLetter> {
+        self.0.into_iter().filter(|(id, _)| new.contains(id)).map(|(_, letter)| letter).collect()
+    }
 }
 
 /// The id of a record that was not understood: its position and its bytes, since a topic that was made anew counts its

@@ -3,3 +3,4 @@
 mod backup;
 mod crashes;
 mod integrity;
+mod lock;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use holdfast::domain::announce::MovementKind;
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind};
 use holdfast::domain::event::{Cause, ClaimExpired, Envelope, Event, EventType, Trace};
 use holdfast::domain::rules::{DeductOn, Rules};
-use holdfast::domain::stock::{Counters, StockRow};
+use holdfast::domain::stock::StockRow;
 use holdfast::domain::words::Timestamp;
 use holdfast::engine::judge::Bench;
-use holdfast::ports::{Delivery, DueClaim, Entry, OutboxBatch, Outcome, Queries, StockFilter, Store};
+use holdfast::ports::{Delivery, DueClaim, Entry, MovementView, OutboxBatch, Outcome, Queries, StockFilter, Store};
 use holdfast::store::Upkeep;
 use holdfast::wire::identity::{event_key, fingerprint};
 use serde_json::{Value, json};
@@ -40,7 +39,7 @@ impl Dice {
 #[derive(Debug, PartialEq)]
 struct Seen {
     stock: Vec<StockRow>,
-    movements: Vec<(MovementKind, i64, Counters, Counters, Cause, Option<String>, Option<String>)>,
+    movements: Vec<MovementView>,
     claims: Vec<(Claim, Option<Value>)>,
     /// Number, first seq and how many announcements, and the bytes.
     outbox: Vec<(i64, i64, usize, Vec<u8>)>,
@@ -52,11 +51,8 @@ async fn look<K: StoreKind>(shop: &ShopOn<K>) -> Seen {
     let stock = shop.store.stock_page(&StockFilter::default(), None, 1_000).await.unwrap();
     let mut movements = Vec::new();
     for row in &stock {
-        for it in shop.store.movements(&row.key, None, 10_000).await.unwrap() {
-            let reason = it.reason.map(|reason| reason.to_string());
-            let trace = it.trace.parent.map(|parent| parent.to_string());
-            movements.push((it.kind, it.version, it.change, it.after, it.cause, reason, trace));
-        }
+        let history = shop.store.movements(&row.key, None, 10_000).await.unwrap();
+        movements.extend(history.into_iter().map(|it| MovementView { recorded_at: Timestamp(0), ..it }));
     }
     let mut claims = Vec::new();
     for kind in ClaimKind::ALL {

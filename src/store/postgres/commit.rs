@@ -25,7 +25,7 @@ use super::{PostgresStore, error, read, write};
 use crate::domain::claim::Claim;
 use crate::domain::event::Envelope;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
-use crate::store::batch::{self, Identities, Pending};
+use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::wire::stored;
 
@@ -189,8 +189,7 @@ async fn write_dead_letters(
     if dead_letters.is_empty() {
         return Ok(dead_letters);
     }
-    let mut letters = batch::identified(dead_letters);
-    let new = write::dead_letters(connection, &batch::by_id(&letters), pending.now).await?;
-    letters.retain(|(id, _)| new.contains(id));
-    Ok(letters.into_iter().map(|(_, letter)| letter).collect())
+    let letters = Letters::of(dead_letters);
+    let new = write::dead_letters(connection, &letters.by_id(), pending.now).await?;
+    Ok(letters.only(&new))
 }

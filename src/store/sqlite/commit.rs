@@ -23,7 +23,7 @@ use sqlx::SqliteConnection;
 use super::{SqliteStore, days, error, read, write};
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
-use crate::store::batch::{self, Identities, Pending};
+use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::wire::stored;
 
@@ -145,8 +145,7 @@ async fn write_dead_letters(
     if dead_letters.is_empty() {
         return Ok(dead_letters);
     }
-    let mut letters = batch::identified(dead_letters);
-    let new = write::dead_letters(connection, &batch::by_id(&letters), pending.now).await?;
-    letters.retain(|(id, _)| new.contains(id));
-    Ok(letters.into_iter().map(|(_, letter)| letter).collect())
+    let letters = Letters::of(dead_letters);
+    let new = write::dead_letters(connection, &letters.by_id(), pending.now).await?;
+    Ok(letters.only(&new))
 }

@@ -3,7 +3,9 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use holdfast::store::Upkeep;
 
@@ -48,8 +50,27 @@ fn writer(file: &str, name: &str) -> Child {
         .expect("this program should run again")
 }
 
-/// Reads acknowledgements until there are so many, kills the process at once and reads what it still said.
-fn kill_after(mut child: Child, acknowledgements: usize) -> Vec<String> {
+/// When a process is killed, once it has acknowledged enough.
+enum Moment {
+    /// At once: the next batch is being read.
+    AtOnce,
+    /// When the file's log is written to: a batch is being committed, this one's or its neighbour's.
+    WhenWritten(PathBuf),
+}
+
+impl Moment {
+    fn wait(&self) {
+        let Self::WhenWritten(log) = self else { return };
+        let state = || log.metadata().and_then(|it| Ok((it.len(), it.modified()?))).ok();
+        let (before, started) = (state(), Instant::now());
+        while state() == before && started.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Reads acknowledgements until there are so many, kills the process and reads what it still said.
+fn kill_after(mut child: Child, acknowledgements: usize, moment: &Moment) -> Vec<String> {
     let mut said = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
     let mut acknowledged: Vec<String> = Vec::new();
     let mut killed = false;
@@ -59,6 +80,7 @@ fn kill_after(mut child: Child, acknowledgements: usize) -> Vec<String> {
             acknowledged.push(batch.to_owned());
         }
         if !killed && acknowledged.len() >= acknowledgements {
+            moment.wait();
             child.kill().expect("it is ours");
             killed = true;
         }
@@ -76,8 +98,13 @@ async fn writers_that_are_killed_at_any_moment_lose_nothing_and_leave_nothing_ha
         // Two processes on one file, killed one after the other.
         let children = [format!("left{round}"), format!("right{round}")].map(|name| writer(&shop.url, &name));
         let [left, right] = children;
-        let left = tokio::task::spawn_blocking(move || kill_after(left, 1 + round % 4));
-        let right = tokio::task::spawn_blocking(move || kill_after(right, 2 + round % 3));
+        let moment = || match round % 3 {
+            0 => Moment::AtOnce,
+            _ => Moment::WhenWritten(format!("{}-wal", shop.url).into()),
+        };
+        let (first, second) = (moment(), moment());
+        let left = tokio::task::spawn_blocking(move || kill_after(left, 1 + round % 4, &first));
+        let right = tokio::task::spawn_blocking(move || kill_after(right, 2 + round % 3, &second));
         for said in [left.await, right.await] {
             acknowledged.extend(said.expect("a thread"));
         }
