@@ -525,7 +525,7 @@ pub type Judge<'a> = dyn Fn(Loaded) -> Result<Judged, Broken> + Send + Sync + 'a
 pub struct Committed {
     /// For each entry, in order.
     pub outcomes: Vec<Outcome>,
-    /// What it announces; `None` when it announces nothing.
+    /// What it announces; `None` when it announces nothing, or has announced it already in the same transaction.
     pub outbox: Option<OutboxBatch>,
     /// How often it was begun again because another writer came between.
     pub repeats: usize,

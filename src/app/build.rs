@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::bus::TopicSpec;
-use crate::bus::kafka::{KafkaAdmin, KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
-use crate::config::{DeductOn as DeductOnSetting, Encoding, Guarantee, KafkaAddress, Settings, StoreAddress};
+use crate::config::{DeductOn as DeductOnSetting, Encoding, Settings, StoreAddress};
 use crate::domain::rules::{DeductOn, Rules};
 use crate::engine::judge::Bench;
 use crate::ports::{BatchLimit, StoreError};
@@ -137,67 +136,10 @@ pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<Any
     }
 }
 
-/// How a Kafka cluster is reached.
+/// The schema registry, when there is one.
 ///
 /// # Errors
-/// [`Failure::Settings`] for an address or property that cannot be.
-pub fn kafka_connection(address: KafkaAddress) -> Result<KafkaConnection, Failure> {
-    KafkaConnection::new(&address.url, OWN_SOURCE, address.properties.to_map())
-        .map_err(|error| Failure::Settings(error.to_string()))
-}
-
-/// Administration of the cluster that events come from.
-///
-/// # Errors
-/// See [`kafka_connection`].
-pub fn kafka_admin(settings: &Settings) -> Result<KafkaAdmin, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    Ok(KafkaAdmin::new(kafka_connection(address)?))
-}
-
-pub(super) fn kafka_source_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSourceSettings, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let inputs = topics.inputs().iter().map(ToString::to_string).collect();
-    Ok(KafkaSourceSettings::new(kafka_connection(address)?, &settings.source.group, inputs))
-}
-
-pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSinkSettings, Failure> {
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
-    let guarantee = match settings.sink.guarantee {
-        Guarantee::ExactlyOnce => {
-            SinkGuarantee::ExactlyOnce { transactional_id: format!("{}holdfast-relay", settings.topics.prefix) }
-        }
-        Guarantee::AtLeastOnce => SinkGuarantee::AtLeastOnce,
-    };
-    let mut outputs: Vec<String> = topics.outputs().iter().map(ToString::to_string).collect();
-    outputs.push(topics.dead_letters().to_string());
-    let connection = kafka_connection(address)?;
-    Ok(KafkaSinkSettings {
-        // What the topics take, the client must not refuse.
-        largest_record_bytes: topics.largest_record_bytes(),
-        ..KafkaSinkSettings::new(connection, guarantee, topics.progress().to_string(), outputs)
-    })
-}
-
-/// Looks whether every topic is there: what is read on the source's cluster, what is written on the sink's.
-///
-/// # Errors
-/// [`Failure`] that names every missing topic, or the cluster that does not answer.
-pub(super) async fn require_topics(source: &KafkaSourceSettings, sink: &KafkaSinkSettings) -> Result<(), Failure> {
-    let written = [sink.topics.as_slice(), std::slice::from_ref(&sink.progress_topic)].concat();
-    let clusters = if source.connection.servers() == sink.connection.servers() {
-        vec![(&source.connection, [source.topics.as_slice(), &written].concat())]
-    } else {
-        vec![(&source.connection, source.topics.clone()), (&sink.connection, written)]
-    };
-    let mut failures = Vec::new();
-    for (connection, topics) in clusters {
-        failures
-            .extend(KafkaAdmin::new(connection.clone()).require(&topics).await.err().map(|error| error.to_string()));
-    }
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("; "))) }
-}
-
+/// [`Failure::Settings`] for an address that cannot be.
 pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
     let Some(url) = &settings.registry.url else { return Ok(None) };
     Registry::new(url.expose())

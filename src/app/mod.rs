@@ -1,6 +1,7 @@
 //! The worker as a whole: parts built from settings, started, watched, drained.
 
 mod build;
+mod bus;
 mod part_states;
 
 use std::fmt;
@@ -12,12 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{
-    connect_new_store, connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics,
-};
+pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
+pub use bus::{TailWish, admin, kafka_connection, local_log, publisher, tail};
 
 use crate::bus::direct::{DirectLimits, direct};
-use crate::bus::kafka::{KafkaSink, KafkaSource};
+use crate::bus::local::{self, LocalLog};
 use crate::config::Settings;
 use crate::engine::{self, Engine};
 use crate::health::{Liveness, PartState, Readiness};
@@ -107,22 +107,26 @@ struct Ended {
 
 async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Failure> {
     let topics = build::topics(&settings)?;
-    let kafka_source = build::kafka_source_settings(&settings, &topics)?;
-    let kafka_sink = build::kafka_sink_settings(&settings, &topics)?;
+    let buses = bus::Buses::of(&settings, &topics)?;
     let listen = settings.listen().map_err(|error| Failure::Settings(error.to_string()))?;
     let listener = crate::http::bind(listen).await.map_err(Failure::failed)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    buses.prepare(&settings, &topics).await?;
     let store = build::migrated_store(&settings, settings.store.engine_connections).await?;
     let publishing = build::connect_store(&settings, RELAY_CONNECTIONS).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
-    build::require_topics(&kafka_source, &kafka_sink).await?;
+    let log = buses.open_log().await?;
+    buses.require_topics(&topics, log.as_ref()).await?;
     let schemas = Arc::new(KnownSchemas::load());
     let registry = build::registry(&settings)?;
     let encoder = build::encoder(&settings, &topics, registry.as_deref(), &schemas).await?;
     let decoder = Arc::new(Decoder::new(topics.clone(), schemas, registry, settings.max_event_bytes));
-    let source = KafkaSource::open(kafka_source).await.map_err(Failure::failed)?;
-
     let metrics = Metrics::new();
+    let store = buses.announcing(store, log.as_ref(), &topics, &encoder, &metrics);
+    // The relay's, too: it must know what the others have announced by themselves.
+    let publishing = buses.announcing(publishing, log.as_ref(), &topics, &encoder, &metrics);
+    let (source, sink) = buses.connect(&settings, &topics, log.clone()).await?;
+
     let liveness = Liveness::new(LONGEST_TURN);
     let (readiness_writer, readiness) =
         watch::channel(Readiness { bus: PartState::Starting, migrations: PartState::Up, relay: PartState::Starting });
@@ -158,7 +162,7 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         &mut publisher,
         "relay",
         Relay::new(
-            KafkaSink::new(kafka_sink),
+            sink,
             relay::Parts {
                 store: publishing.clone(),
                 committed,
@@ -171,7 +175,7 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         )
         .run(),
     );
-    spawn(&mut rest, "maintenance", maintain(store, farewell.clone()));
+    spawn(&mut rest, "maintenance", maintain(store, log, farewell.clone()));
     spawn(&mut rest, "status", watch_parts(publishing, metrics.clone(), status, readiness_writer, farewell.clone()));
     let limits = SidecarLimits {
         max_body_bytes: settings.http.max_body_bytes,
@@ -293,8 +297,8 @@ fn complaint(ended: Result<Ended, tokio::task::JoinError>, early: bool) -> Optio
     }
 }
 
-/// Makes partitions ahead and drops old rows, now and then.
-async fn maintain(store: AnyStore, stop: CancellationToken) -> Result<(), StoreError> {
+/// Makes partitions ahead and drops old rows and records, now and then.
+async fn maintain(store: AnyStore, log: Option<LocalLog>, stop: CancellationToken) -> Result<(), StoreError> {
     loop {
         let wait = match store.maintain().await {
             Ok(report) => {
@@ -308,6 +312,12 @@ async fn maintain(store: AnyStore, stop: CancellationToken) -> Result<(), StoreE
             }
             Err(error @ StoreError::Fatal(_)) => return Err(error),
         };
+        if let Some(log) = &log {
+            match local::drop_old(log).await {
+                Ok(dropped) => tracing::debug!(dropped, "old records of the embedded log"),
+                Err(failure) => tracing::warn!(%failure, "old records of the embedded log were not dropped"),
+            }
+        }
         if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{Ending, output};
 use crate::app::{self, Failure};
-use crate::config::{Settings, SettingsError};
+use crate::config::{BusAddress, Settings, SettingsError};
 
 /// Check or show the settings
 #[derive(Debug, Args)]
@@ -43,8 +43,12 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     settings.listen().map_err(wrong)?;
     app::topics(settings)?;
     app::registry(settings)?;
-    app::kafka_connection(settings.kafka_source().map_err(wrong)?)?;
-    app::kafka_connection(settings.kafka_sink().map_err(wrong)?)?;
+    for bus in [settings.source_bus().map_err(wrong)?, settings.sink_bus().map_err(wrong)?] {
+        match bus {
+            BusAddress::Kafka(address) => drop(app::kafka_connection(address)?),
+            BusAddress::Local(_) => {}
+        }
+    }
     Ok(())
 }
 

@@ -11,15 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ending;
 use super::output::{self, Reader};
-use crate::app::{self, Failure};
-use crate::bus::kafka::{KafkaTail, KafkaTailSettings, TailOrder, TailStart};
+use crate::app::{self, Failure, TailWish};
+use crate::bus::kafka::TailOrder;
+use crate::bus::tail::TailStart;
 use crate::config::Settings;
 use crate::domain::words::Timestamp;
 use crate::ports::{Delivery, Record};
 use crate::wire::decode::Decoder;
 use crate::wire::instant;
 use crate::wire::schemas::KnownSchemas;
-use crate::wire::sequence::sequence_number;
 use crate::wire::topics::Topics;
 
 /// Headers of a dead letter; as attributes of an event they lose their dashes.
@@ -78,10 +78,9 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Ending, Failure> {
     let topics = app::topics(settings)?;
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
+    let address = settings.sink_bus().map_err(|error| Failure::Settings(error.to_string()))?;
     let (names, order) = selection(&arguments, &topics).map_err(Failure::Settings)?;
-    let tail = KafkaTail::open(KafkaTailSettings {
-        connection: app::kafka_connection(address)?,
+    let wish = TailWish {
         topics: names,
         from: match arguments.from {
             From::Start => TailStart::Start,
@@ -90,9 +89,8 @@ pub(super) async fn run(
         },
         until_end: arguments.until_end,
         order,
-        number: sequence_number,
-    });
-    let mut tail = tail.await.map_err(Failure::failed)?;
+    };
+    let mut tail = app::tail(address, wish).await?;
     let registry = app::registry(settings)?;
     let decoder = Decoder::new(topics.clone(), Arc::new(KnownSchemas::load()), registry, usize::MAX);
     let mut shown = 0;

@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 
 use super::{Ending, output};
 use crate::app::{self, Failure};
-use crate::bus::kafka::KafkaAdmin;
+use crate::bus::any::AnyAdmin;
 use crate::bus::{TopicDifference, TopicOutcome, TopicSpec};
-use crate::config::Settings;
+use crate::config::{BusAddress, Settings};
 use crate::wire::topics::{Direction, Topics};
 
 /// Make the topics of the contract, or compare them with it
@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: TopicsArguments, settings: &Settings) -> Resu
     let topics = app::topics(settings)?;
     let specs = app::topic_specs(settings, &topics);
     let mut differing = false;
-    for (admin, specs) in clusters(settings, &topics, specs)? {
+    for (admin, specs) in buses(settings, &topics, specs).await? {
         match arguments.command {
             TopicsCommand::Apply => apply(&admin, &specs).await?,
             TopicsCommand::Check => differing |= check(&admin, &specs).await?,
@@ -43,37 +43,41 @@ pub(super) async fn run(arguments: TopicsArguments, settings: &Settings) -> Resu
     Ok(if differing { Ending::Differences } else { Ending::Done })
 }
 
-/// The topics of each cluster: those that are read belong to the source, all others to the sink, which is the same
-/// cluster unless the settings say otherwise.
-fn clusters(
+/// The topics of each bus: those that are read belong to the source, all others to the sink, which is the same bus
+/// unless the settings say otherwise.
+async fn buses(
     settings: &Settings,
     topics: &Topics,
     specs: Vec<TopicSpec>,
-) -> Result<Vec<(KafkaAdmin, Vec<TopicSpec>)>, Failure> {
+) -> Result<Vec<(AnyAdmin, Vec<TopicSpec>)>, Failure> {
     let wrong = |error: crate::config::SettingsError| Failure::Settings(error.to_string());
-    let source = settings.kafka_source().map_err(wrong)?;
-    let sink = settings.kafka_sink().map_err(wrong)?;
-    let one_cluster = source.url == sink.url;
-    let source = KafkaAdmin::new(app::kafka_connection(source)?);
-    if one_cluster {
+    let source = settings.source_bus().map_err(wrong)?;
+    let sink = settings.sink_bus().map_err(wrong)?;
+    let one_bus = match (&source, &sink) {
+        (BusAddress::Kafka(source), BusAddress::Kafka(sink)) => source.url == sink.url,
+        (BusAddress::Local(source), BusAddress::Local(sink)) => source == sink,
+        (BusAddress::Kafka(_), BusAddress::Local(_)) | (BusAddress::Local(_), BusAddress::Kafka(_)) => false,
+    };
+    let source = app::admin(source).await?;
+    if one_bus {
         return Ok(vec![(source, specs)]);
     }
     let is_read = |spec: &TopicSpec| {
         topics.all().any(|(definition, name)| **name == *spec.name && definition.direction == Direction::In)
     };
     let (read, written) = specs.into_iter().partition(is_read);
-    let sink = KafkaAdmin::new(app::kafka_connection(sink)?);
+    let sink = app::admin(sink).await?;
     Ok(vec![(source, read), (sink, written)])
 }
 
-async fn apply(admin: &KafkaAdmin, specs: &[TopicSpec]) -> Result<(), Failure> {
+async fn apply(admin: &AnyAdmin, specs: &[TopicSpec]) -> Result<(), Failure> {
     let outcomes = admin.apply(specs).await.map_err(Failure::failed)?;
     let differences = admin.check(specs).await.map_err(Failure::failed)?;
     output::print(&applied(specs, &outcomes, &differences))?;
     Ok(())
 }
 
-async fn check(admin: &KafkaAdmin, specs: &[TopicSpec]) -> Result<bool, Failure> {
+async fn check(admin: &AnyAdmin, specs: &[TopicSpec]) -> Result<bool, Failure> {
     let differences = admin.check(specs).await.map_err(Failure::failed)?;
     output::print(&checked(specs, &differences))?;
     Ok(!differences.is_empty())

@@ -16,6 +16,15 @@ pub struct KafkaAddress {
     pub properties: Properties,
 }
 
+/// A bus. `Debug` hides secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusAddress {
+    /// A Kafka cluster.
+    Kafka(KafkaAddress),
+    /// The log in the store's SQLite file.
+    Local(PathBuf),
+}
+
 /// Where state is kept. `Debug` hides secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreAddress<'a> {
@@ -35,15 +44,47 @@ impl Settings {
         }
     }
 
+    /// Where events come from.
+    pub fn source_bus(&self) -> Result<BusAddress, SettingsError> {
+        if is_local(&self.source.url) {
+            return self.local_log("source.url").map(BusAddress::Local);
+        }
+        self.kafka_source().map(BusAddress::Kafka)
+    }
+
+    /// Where announcements go: the bus of the source, unless the settings say otherwise.
+    pub fn sink_bus(&self) -> Result<BusAddress, SettingsError> {
+        if is_local(self.sink_url()) {
+            let key = if self.sink.url.is_some() { "sink.url" } else { "source.url" };
+            return self.local_log(key).map(BusAddress::Local);
+        }
+        self.kafka_sink().map(BusAddress::Kafka)
+    }
+
+    fn sink_url(&self) -> &SecretUrl {
+        self.sink.url.as_ref().unwrap_or(&self.source.url)
+    }
+
+    fn local_log(&self, key: &str) -> Result<PathBuf, SettingsError> {
+        match self.store_address() {
+            StoreAddress::Sqlite(file) => Ok(file),
+            StoreAddress::Postgres(_) => Err(SettingsError::Missing(format!(
+                "{key} is local:, a log in the SQLite file of the store, and store.url is {}; set a Kafka address, for \
+                 instance --source-url kafka://localhost:9092, or --store-url sqlite://holdfast.db",
+                self.store.url
+            ))),
+        }
+    }
+
     /// The Kafka cluster that events come from.
-    pub fn kafka_source(&self) -> Result<KafkaAddress, SettingsError> {
+    fn kafka_source(&self) -> Result<KafkaAddress, SettingsError> {
         let url = kafka_url("source.url", &self.source.url)?;
         Ok(KafkaAddress { url, properties: self.source.kafka.clone() })
     }
 
     /// The Kafka cluster that announcements go to. A sink without an address of its own is the source's cluster and
     /// shares its properties of security and sockets; the sink's own properties go over them.
-    pub fn kafka_sink(&self) -> Result<KafkaAddress, SettingsError> {
+    fn kafka_sink(&self) -> Result<KafkaAddress, SettingsError> {
         let (url, shared) = match &self.sink.url {
             Some(url) => (kafka_url("sink.url", url)?, None),
             None => (kafka_url("source.url", &self.source.url)?, Some(&self.source.kafka)),
@@ -53,21 +94,23 @@ impl Settings {
         Ok(KafkaAddress { url, properties })
     }
 
-    /// How bodies are written: what is set, else Avro, as on every broker.
+    /// How bodies are written: what is set, else JSON in the embedded log and Avro on brokers.
     pub fn encoding(&self) -> Encoding {
-        self.sink.encoding.unwrap_or(Encoding::Avro)
+        let usual = if is_local(self.sink_url()) { Encoding::Json } else { Encoding::Avro };
+        self.sink.encoding.unwrap_or(usual)
     }
+}
+
+fn is_local(url: &SecretUrl) -> bool {
+    url.expose() == "local:"
 }
 
 fn kafka_url(key: &str, url: &SecretUrl) -> Result<String, SettingsError> {
     match url.scheme() {
         "kafka" => Ok(url.expose().to_owned()),
-        scheme => {
-            let what = if scheme == "nats" { "NATS" } else { "the embedded log" };
-            Err(SettingsError::Missing(format!(
-                "{key} is {url}, and {what} comes with a later release; set a Kafka address, for instance \
-                 --source-url kafka://localhost:9092, or HOLDFAST__SOURCE__URL"
-            )))
-        }
+        _ => Err(SettingsError::Missing(format!(
+            "{key} is {url}, and NATS comes with a later release; set a Kafka address, for instance \
+             --source-url kafka://localhost:9092, or HOLDFAST__SOURCE__URL, or leave it out for the embedded log"
+        ))),
     }
 }

@@ -14,6 +14,13 @@ fn flags(settings: &[&str]) -> Sources {
     Sources { flags, ..Sources::default() }
 }
 
+fn kafka(bus: Result<BusAddress, SettingsError>) -> KafkaAddress {
+    match bus.unwrap() {
+        BusAddress::Kafka(address) => address,
+        BusAddress::Local(file) => panic!("{} is no Kafka", file.display()),
+    }
+}
+
 fn file(text: &str) -> (tempfile::NamedTempFile, Sources) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -265,13 +272,25 @@ fn the_sidecar_refuses_a_public_address_and_says_why() {
 
 #[test]
 fn what_comes_later_is_said_in_one_line_with_the_remedy() {
-    let settings = Settings::default();
-    let source = settings.kafka_source().unwrap_err().to_string();
-    assert!(
-        source.starts_with("source.url is local:, and the embedded log comes with a later release; set"),
-        "{source}"
-    );
+    let settings = Settings::load(&flags(&["source.url=nats://localhost:4222"])).unwrap();
+    let source = settings.source_bus().unwrap_err().to_string();
+    assert!(source.starts_with("source.url is nats://localhost:4222, and NATS comes with a later release"), "{source}");
     assert!(!source.contains('\n'));
+}
+
+#[test]
+fn without_any_setting_bus_and_store_are_one_file() {
+    let settings = Settings::default();
+    assert_eq!(settings.source_bus().unwrap(), BusAddress::Local("holdfast.db".into()));
+    assert_eq!(settings.sink_bus().unwrap(), BusAddress::Local("holdfast.db".into()));
+    assert_eq!(settings.encoding(), Encoding::Json);
+    let settings = Settings::load(&flags(&["sink.url=kafka://x:1"])).unwrap();
+    assert!(matches!(settings.sink_bus().unwrap(), BusAddress::Kafka(_)));
+    assert_eq!(settings.encoding(), Encoding::Avro);
+    let settings = Settings::load(&flags(&["store.url=postgres://shop:hunter2@db/stock"])).unwrap();
+    let refused = settings.source_bus().unwrap_err().to_string();
+    assert!(refused.starts_with("source.url is local:, a log in the SQLite file of the store"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
 }
 
 #[test]
@@ -294,7 +313,7 @@ fn a_sink_without_an_address_shares_how_the_source_connects() {
         "sink.kafka.linger.ms=3",
     ]))
     .unwrap();
-    let sink = settings.kafka_sink().unwrap();
+    let sink = kafka(settings.sink_bus());
     assert_eq!(sink.url, "kafka://one:1,two:2");
     let properties: Vec<(&str, &str)> = sink.properties.iter().collect();
     assert_eq!(properties, [("linger.ms", "3"), ("security.protocol", "SSL")]);

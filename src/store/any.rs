@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::postgres::PostgresStore;
-use super::sqlite::SqliteStore;
+use super::sqlite::{AnnouncementLog, SqliteStore};
 use super::{MaintenanceReport, Migration, Upkeep, Verification};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
@@ -30,6 +30,16 @@ macro_rules! chosen {
             AnyStore::Sqlite($store) => $call.await,
         }
     };
+}
+
+impl AnyStore {
+    /// The same store, announcing its batches in the embedded log of its file; a store that is no file is left as it is.
+    pub fn announcing(self, announcements: AnnouncementLog) -> Self {
+        match self {
+            Self::Sqlite(store) => Self::Sqlite(store.announcing(announcements)),
+            Self::Postgres(store) => Self::Postgres(store),
+        }
+    }
 }
 
 impl Store for AnyStore {

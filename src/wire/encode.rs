@@ -23,7 +23,7 @@ pub const DEFAULT_SOURCE: &str = "holdfast";
 const USUAL_BODY_BYTES: usize = 512;
 
 /// Turns batches into records. Built once at start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Encoder {
     topics: Arc<Topics>,
     source: String,
@@ -33,7 +33,7 @@ pub struct Encoder {
 }
 
 /// What every record of one type shares.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Output {
     event_type: OutputType,
     published_type: String,
@@ -41,7 +41,7 @@ struct Output {
     framing: Framing,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Framing {
     /// JSON needs none.
     Json,

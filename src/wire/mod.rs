@@ -1,4 +1,5 @@
-//! Bytes to domain and back: topics, schemas, envelopes, encodings, and the form in which the outbox is stored.
+//! Bytes to domain and back: topics, schemas, envelopes, encodings, and the forms in which outbox and
+//! embedded log are stored.
 
 mod avro;
 mod bodies;
@@ -11,6 +12,7 @@ mod fields;
 pub mod identity;
 pub mod instant;
 mod json;
+pub mod packed;
 pub mod registry;
 pub mod schemas;
 pub mod sequence;

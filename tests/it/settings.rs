@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use holdfast::app;
-use holdfast::config::{Settings, Sources};
+use holdfast::config::{BusAddress, Settings, Sources};
 
 const WIRE: &str = include_str!("../../docs/wire.md");
 const PASSWORD_FILE: &str = "/run/secrets/kafka-password";
@@ -25,7 +25,8 @@ fn the_example_for_tls_with_a_password_reaches_both_clusters_and_shows_no_secret
         ("security.protocol", "SASL_SSL"),
         ("ssl.ca.location", "/etc/holdfast/ca.pem"),
     ];
-    for address in [settings.kafka_source().unwrap(), settings.kafka_sink().unwrap()] {
+    for bus in [settings.source_bus().unwrap(), settings.sink_bus().unwrap()] {
+        let BusAddress::Kafka(address) = bus else { panic!("a Kafka address") };
         assert_eq!(address.properties.iter().collect::<Vec<_>>(), expected);
         let connection = app::kafka_connection(address).unwrap();
         assert_eq!(connection.servers(), "broker-1:9093,broker-2:9093");

@@ -15,6 +15,7 @@
 //! | 12 | write stock | |
 //! | 13 | append to the ledger | |
 //! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
+//! | | where the embedded log is the sink: mark, ends of topics, last number, records, progress ([`super::log`]) | in one with the batch |
 //! | 16 | COMMIT: flushes the log | |
 
 use sqlx::SqliteConnection;
@@ -53,8 +54,16 @@ impl SqliteStore {
         let loaded = load(&mut transaction, entries, &filing, now).await?;
         let pending = Pending::new(entries, &filing, &loaded);
         let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
-        let committed = write_batch(&mut transaction, &filing, &pending, judged).await?;
+        let mut committed = write_batch(&mut transaction, &filing, &pending, judged).await?;
+        let announced = match (&self.announcements, &committed.outbox) {
+            (Some(log), Some(batch)) => log.append(&mut transaction, batch).await?,
+            (None, _) | (_, None) => None,
+        };
         transaction.commit().await?;
+        if let (Some(log), Some(took)) = (&self.announcements, announced) {
+            let batch = committed.outbox.take();
+            (log.appended)(batch.map_or(0, |batch| batch.announcements.len()), took);
+        }
         Ok(committed)
     }
 }

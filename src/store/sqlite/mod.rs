@@ -6,14 +6,15 @@
 //! for, and a transaction fails only with the disk.
 //!
 //! [`commit`] is the one transaction that changes stock; [`read`] and [`write`] hold its statements, [`days`] files keys
-//! by day, [`outbox`] serves the relay, [`queries`] the sidecar with [`holders`] and [`published`], [`verify`] the operator,
-//! [`maintenance`] the clock and [`backup`] whoever wants a copy.
+//! by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with [`holders`] and [`published`],
+//! [`verify`] the operator, [`maintenance`] the clock and [`backup`] whoever wants a copy.
 
 mod backup;
 mod commit;
 mod days;
 mod error;
 mod holders;
+mod log;
 mod maintenance;
 mod outbox;
 mod published;
@@ -21,6 +22,8 @@ mod queries;
 mod read;
 mod verify;
 mod write;
+
+pub use log::{AnnouncementLog, Appended};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +86,8 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     settings: Arc<SqliteSettings>,
+    /// Where batches are announced as they are committed, when that is this file.
+    announcements: Option<Arc<AnnouncementLog>>,
 }
 
 impl SqliteStore {
@@ -109,7 +114,12 @@ impl SqliteStore {
             .connect_with(options(&settings.file).pragma("query_only", "on"))
             .await
             .map_err(error::classify)?;
-        Ok(Self { writer, readers, settings: Arc::new(settings) })
+        Ok(Self { writer, readers, settings: Arc::new(settings), announcements: None })
+    }
+
+    /// The same store, announcing its batches in the embedded log of its file in the transaction that commits them.
+    pub fn announcing(self, announcements: AnnouncementLog) -> Self {
+        Self { announcements: Some(Arc::new(announcements)), ..self }
     }
 
     /// Begins to write: whoever else writes is waited for, and nobody else writes until the transaction ends.
@@ -158,7 +168,12 @@ impl Store for SqliteStore {
     }
 
     async fn unpublished(&self, after: i64, limit: usize) -> Result<Vec<OutboxBatch>, StoreError> {
-        outbox::unpublished(&self.readers, after, limit).await
+        // What the store has announced by itself is marked so, whatever the relay remembers.
+        let announced = match &self.announcements {
+            Some(_) => self.outbox_status().await?.published_number,
+            None => after,
+        };
+        outbox::unpublished(&self.readers, after.max(announced), limit).await
     }
 
     async fn outbox_status(&self) -> Result<OutboxStatus, StoreError> {

@@ -57,6 +57,15 @@ impl Installation {
         format!("{}{name}", self.prefix)
     }
 
+    /// With a file for store and bus, and no server anywhere.
+    pub fn embedded() -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("holdfast.db").display());
+        let mut installation = Self::bare(url, KafkaAddress { bootstrap: "nowhere".to_owned() });
+        installation.environment.push(("HOLDFAST__SOURCE__URL".to_owned(), "local:".to_owned()));
+        (installation, folder)
+    }
+
     /// A command of the binary with this installation's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));

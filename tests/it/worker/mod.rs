@@ -3,6 +3,7 @@
 mod browser;
 mod commands;
 mod crashes;
+mod embedded;
 mod ends;
 mod faults;
 mod file;
