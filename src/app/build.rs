@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::bus::TopicSpec;
-use crate::bus::kafka::{KafkaAdmin, KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
-use crate::config::{DeductOn as DeductOnSetting, Encoding, Guarantee, KafkaAddress, Settings};
+use crate::config::{DeductOn as DeductOnSetting, Encoding, Settings};
 use crate::domain::rules::{DeductOn, Rules};
 use crate::engine::judge::Bench;
 use crate::ports::{BatchLimit, StoreError};
@@ -38,27 +36,6 @@ struct TopicsOf<'a> {
 fn topics_of(settings: &Settings) -> TopicsOf<'_> {
     let topics = &settings.topics;
     TopicsOf { prefix: &topics.prefix, names: &topics.names, type_prefix: &topics.type_prefix }
-}
-
-/// What every topic of this installation should look like on the broker.
-pub fn topic_specs(settings: &Settings, topics: &Topics) -> Vec<TopicSpec> {
-    let mut specs: Vec<TopicSpec> = Vec::new();
-    for (definition, name) in topics.all() {
-        // Several input events may share a topic.
-        if specs.iter().any(|spec| spec.name == **name) {
-            continue;
-        }
-        specs.push(TopicSpec {
-            name: name.to_string(),
-            partitions: match (definition.partitions, settings.topics.partitions) {
-                (1, _) | (_, None) => definition.partitions,
-                (_, Some(partitions)) => partitions,
-            },
-            replication: settings.topics.replication,
-            config: definition.config(),
-        });
-    }
-    specs
 }
 
 /// A connection to the database, for `connections` at most.
@@ -103,44 +80,6 @@ pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<Pos
             versions(&foreign)
         ))),
     }
-}
-
-/// How a Kafka cluster is reached.
-///
-/// # Errors
-/// [`Failure::Settings`] for an address or property that cannot be.
-pub fn kafka_connection(address: KafkaAddress) -> Result<KafkaConnection, Failure> {
-    KafkaConnection::new(&address.url, OWN_SOURCE, address.properties.to_map())
-        .map_err(|error| Failure::Settings(error.to_string()))
-}
-
-/// Administration of the cluster that events come from.
-///
-/// # Errors
-/// See [`kafka_connection`].
-pub fn kafka_admin(settings: &Settings) -> Result<KafkaAdmin, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    Ok(KafkaAdmin::new(kafka_connection(address)?))
-}
-
-pub(super) fn kafka_source_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSourceSettings, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let inputs = topics.inputs().iter().map(ToString::to_string).collect();
-    Ok(KafkaSourceSettings::new(kafka_connection(address)?, &settings.source.group, inputs))
-}
-
-pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSinkSettings, Failure> {
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
-    let guarantee = match settings.sink.guarantee {
-        Guarantee::ExactlyOnce => SinkGuarantee::ExactlyOnce {
-            transactional_id: format!("{}holdfast-relay", settings.topics.prefix),
-            progress_topic: topics.progress().to_string(),
-        },
-        Guarantee::AtLeastOnce => SinkGuarantee::AtLeastOnce,
-    };
-    let mut outputs: Vec<String> = topics.outputs().iter().map(ToString::to_string).collect();
-    outputs.push(topics.dead_letters().to_string());
-    Ok(KafkaSinkSettings::new(kafka_connection(address)?, guarantee, outputs))
 }
 
 pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {

@@ -1,6 +1,7 @@
 //! The worker as a whole: parts built from settings, started, watched, drained.
 
 mod build;
+mod buses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +11,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics};
+pub use build::{connect_store, migrated_store, registry, topics};
+pub use buses::{Bus, read_streams, sink_bus, source_bus, topic_specs, written_streams};
 
 use crate::bus::direct::{DirectLimits, direct};
+use self::buses::{SinkOf, SourceOf};
 use crate::bus::kafka::{KafkaSink, KafkaSource};
+use crate::bus::nats::{NatsSink, NatsSource};
 use crate::config::Settings;
 use crate::engine::{self, Engine};
 use crate::health::{Liveness, PartState, Readiness};
 use crate::http::{ServerLimits, Sidecar, SidecarLimits};
 use crate::metrics::Metrics;
-use crate::ports::{SourceStatus, Store, StoreError};
+use crate::ports::{Source, SourceStatus, Store, StoreError};
 use crate::relay::{self, Relay};
 use crate::store::postgres::PostgresStore;
 use crate::sweeper::{self, OWN_SOURCE, Sweeper};
@@ -92,8 +96,8 @@ struct Ended {
 
 async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Failure> {
     let topics = build::topics(&settings)?;
-    let kafka_source = build::kafka_source_settings(&settings, &topics)?;
-    let kafka_sink = build::kafka_sink_settings(&settings, &topics)?;
+    let from = buses::source(&settings, &topics)?;
+    let to = buses::sink(&settings, &topics)?;
     let listen = settings.listen().map_err(|error| Failure::Settings(error.to_string()))?;
     let listener = crate::http::bind(listen).await.map_err(Failure::failed)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
@@ -103,8 +107,6 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     let registry = build::registry(&settings)?;
     let encoder = build::encoder(&settings, &topics, registry.as_deref(), &schemas).await?;
     let decoder = Arc::new(Decoder::new(topics.clone(), schemas, registry, settings.max_event_bytes));
-    let source = KafkaSource::open(kafka_source).await.map_err(Failure::failed)?;
-
     let metrics = Metrics::new();
     let liveness = Liveness::new(LONGEST_TURN);
     let (readiness_writer, readiness) =
@@ -125,9 +127,18 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
 
     let drain = CancellationToken::new();
     let farewell = CancellationToken::new();
-    let status = source.status();
     let mut intake = JoinSet::new();
     let mut rest = JoinSet::new();
+    let status = match from {
+        SourceOf::Kafka(settings) => {
+            let source = KafkaSource::open(settings).await.map_err(Failure::failed)?;
+            take_in(&mut intake, source.status(), source, engine_parts("engine", true))
+        }
+        SourceOf::Nats(settings) => {
+            let source = NatsSource::open(settings).await.map_err(Failure::failed)?;
+            take_in(&mut intake, source.status(), source, engine_parts("engine", true))
+        }
+    };
     let sweeping = Sweeper::new(sweeper::Parts {
         store: store.clone(),
         submitter: submitter.clone(),
@@ -135,26 +146,21 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         pulse: liveness.watch("sweeper"),
         stop: stop.clone(),
     });
-    spawn(&mut intake, "engine", Engine::new(source, engine_parts("engine", true)).run());
     spawn(&mut intake, "direct engine", Engine::new(submissions, engine_parts("direct engine", false)).run());
     spawn(&mut intake, "sweeper", sweeping.run());
-    spawn(
-        &mut rest,
-        "relay",
-        Relay::new(
-            KafkaSink::new(kafka_sink),
-            relay::Parts {
-                store: store.clone(),
-                committed,
-                encoder,
-                lease: Duration::from_secs(settings.relay.lease_s),
-                metrics: metrics.clone(),
-                pulse: liveness.watch("relay"),
-                drain: drain.clone(),
-            },
-        )
-        .run(),
-    );
+    let relay_parts = relay::Parts {
+        store: store.clone(),
+        committed,
+        encoder,
+        lease: Duration::from_secs(settings.relay.lease_s),
+        metrics: metrics.clone(),
+        pulse: liveness.watch("relay"),
+        drain: drain.clone(),
+    };
+    match to {
+        SinkOf::Kafka(settings) => spawn(&mut rest, "relay", Relay::new(KafkaSink::new(settings), relay_parts).run()),
+        SinkOf::Nats(settings) => spawn(&mut rest, "relay", Relay::new(NatsSink::new(settings), relay_parts).run()),
+    }
     spawn(&mut rest, "maintenance", maintain(store.clone(), farewell.clone()));
     spawn(&mut rest, "status", watch_parts(store, metrics.clone(), status, readiness_writer, farewell.clone()));
     let limits = SidecarLimits {
@@ -174,6 +180,17 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     });
     tracing::info!(%address, source = OWN_SOURCE, group = settings.source.group, "the worker runs");
     Ok(Worker { intake, rest, drain, farewell, drain_timeout: settings.drain_timeout() })
+}
+
+/// Starts the engine on the bus that events come from.
+fn take_in<Src: Source + Sync + 'static>(
+    intake: &mut JoinSet<Ended>,
+    status: watch::Receiver<SourceStatus>,
+    source: Src,
+    parts: engine::Parts<PostgresStore>,
+) -> watch::Receiver<SourceStatus> {
+    spawn(intake, parts.name, Engine::new(source, parts).run());
+    status
 }
 
 fn spawn<E: fmt::Display>(

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::domain::words::Timestamp;
+
 pub mod direct;
 pub mod kafka;
+pub mod nats;
+pub mod replay;
 
 /// What a topic should look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +88,52 @@ impl fmt::Display for TopicDifference {
             TopicDifferenceKind::Setting { name, wanted, found: None } => {
                 write!(formatter, "topic {topic} has no known {name} instead of {wanted}")
             }
+        }
+    }
+}
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TailStart {
+    /// At the first record that the broker still has.
+    Start,
+    /// Behind everything that is there now.
+    End,
+    /// At the first record that is no older than this, by the broker's timestamps.
+    Time(Timestamp),
+}
+
+/// What became of everything that was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishReport {
+    /// Confirmed by the broker.
+    pub acknowledged: u64,
+    /// Not confirmed.
+    pub failed: u64,
+    /// The first failures, at most a hundred.
+    pub failures: Vec<PublishFailure>,
+}
+
+/// A record that was not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishFailure {
+    /// Which one, counted from 0 in the order of sending.
+    pub number: usize,
+    /// Its topic.
+    pub topic: String,
+    /// Why.
+    pub cause: String,
+}
+
+/// Failures that a report tells one by one; all are counted.
+const FAILURES_TOLD: usize = 100;
+
+impl PublishReport {
+    /// Counts a failure, and keeps it while there is room.
+    pub(crate) fn add_failure(&mut self, failure: PublishFailure) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_TOLD {
+            self.failures.push(failure);
         }
     }
 }

@@ -43,8 +43,9 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     settings.postgres().map_err(wrong)?;
     settings.listen().map_err(wrong)?;
     app::topics(settings)?;
-    app::kafka_connection(settings.kafka_source().map_err(wrong)?)?;
-    app::kafka_connection(settings.kafka_sink().map_err(wrong)?)?;
+    app::source_bus(settings)?;
+    app::sink_bus(settings)?;
+    settings.nats_ack_wait_ms().map_err(wrong)?;
     Ok(())
 }
 

@@ -7,8 +7,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Ending, output};
-use crate::app::{self, Failure};
-use crate::bus::kafka::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay};
+use crate::app::{self, Bus, Failure};
+use crate::bus::kafka;
+use crate::bus::nats;
+use crate::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
 use crate::config::Settings;
 use crate::domain::words::Timestamp;
 use crate::wire::instant;
@@ -74,21 +76,30 @@ fn partition_offset(text: &str) -> Option<PartitionOffset> {
 
 pub(super) async fn run(arguments: ReplayArguments, settings: &Settings) -> Result<Ending, Failure> {
     let topics = app::topics(settings)?;
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let connection = app::kafka_connection(address)?;
     let inputs: Vec<String> = topics.inputs().iter().map(ToString::to_string).collect();
     let target = target(arguments.from, &topics);
     let (group, dry_run) = (settings.source.group.clone(), arguments.dry_run);
-    // Both calls block for as long as the broker takes.
-    let work = move || {
-        let plan = plan_replay(&connection, &group, &inputs, &target)?;
-        if !dry_run {
-            apply_replay(&connection, &plan)?;
+    let plan = match app::source_bus(settings)? {
+        Bus::Kafka(connection) => {
+            // Both calls block for as long as the broker takes.
+            let work = move || {
+                let plan = kafka::plan_replay(&connection, &group, &inputs, &target)?;
+                if !dry_run {
+                    kafka::apply_replay(&connection, &plan)?;
+                }
+                Ok(plan)
+            };
+            let planned = tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?;
+            planned.map_err(|error: kafka::ReplayError| Failure::failed(error))?
         }
-        Ok(plan)
+        Bus::Nats(connection) => {
+            let plan = nats::plan_replay(&connection, &group, &inputs, &target).await.map_err(Failure::failed)?;
+            if !dry_run {
+                nats::apply_replay(&connection, &plan).await.map_err(Failure::failed)?;
+            }
+            plan
+        }
     };
-    let planned = tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?;
-    let plan = planned.map_err(|error: crate::bus::kafka::ReplayError| Failure::failed(error))?;
     if arguments.json {
         output::print_json(&as_json(&plan, dry_run))?;
     } else {

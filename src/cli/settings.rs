@@ -21,10 +21,10 @@ pub struct SettingsArguments {
     /// PostgreSQL address (store.url)
     #[arg(long, value_name = "URL", global = true)]
     store_url: Option<String>,
-    /// Kafka address that events come from (source.url)
+    /// Kafka or NATS address that events come from (source.url)
     #[arg(long, value_name = "URL", global = true)]
     source_url: Option<String>,
-    /// Kafka address that announcements go to (sink.url)
+    /// Kafka or NATS address that announcements go to (sink.url)
     #[arg(long, value_name = "URL", global = true)]
     sink_url: Option<String>,
     /// Consumer group (source.group)

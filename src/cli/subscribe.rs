@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ending;
 use super::output::{self, Reader};
-use crate::app::{self, Failure};
-use crate::bus::kafka::{KafkaTail, KafkaTailSettings, TailOrder, TailStart};
+use crate::app::{self, Bus, Failure};
+use crate::bus::TailStart;
+use crate::bus::kafka::{KafkaTail, KafkaTailSettings, TailOrder};
+use crate::bus::nats::{NatsTail, NatsTailSettings};
 use crate::config::Settings;
 use crate::domain::words::Timestamp;
 use crate::ports::{Delivery, Record};
@@ -78,21 +80,8 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Ending, Failure> {
     let topics = app::topics(settings)?;
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
     let (names, order) = selection(&arguments, &topics).map_err(Failure::Settings)?;
-    let tail = KafkaTail::open(KafkaTailSettings {
-        connection: app::kafka_connection(address)?,
-        topics: names,
-        from: match arguments.from {
-            From::Start => TailStart::Start,
-            From::End => TailStart::End,
-            From::Time(time) => TailStart::Time(time),
-        },
-        until_end: arguments.until_end,
-        order,
-        number: sequence_number,
-    });
-    let mut tail = tail.await.map_err(Failure::failed)?;
+    let mut tail = Tail::open(app::sink_bus(settings)?, names, order, &arguments).await?;
     let registry = app::registry(settings)?;
     let decoder = Decoder::new(topics.clone(), Arc::new(KnownSchemas::load()), registry, usize::MAX);
     let mut shown = 0;
@@ -103,13 +92,53 @@ pub(super) async fn run(
                 None => Ok(Ending::Done),
             };
         };
-        let Some(record) = next.map_err(Failure::failed)? else { break };
+        let Some(record) = next? else { break };
         if output::print_json(&shown_as(&decoder, record).await?)? == Reader::Gone {
             break;
         }
         shown += 1;
     }
     Ok(Ending::Done)
+}
+
+/// The reader of the bus that announcements go to.
+enum Tail {
+    Kafka(KafkaTail),
+    Nats(NatsTail),
+}
+
+impl Tail {
+    async fn open(
+        bus: Bus,
+        topics: Vec<String>,
+        order: TailOrder,
+        arguments: &SubscribeArguments,
+    ) -> Result<Self, Failure> {
+        let until_end = arguments.until_end;
+        let from = match arguments.from {
+            From::Start => TailStart::Start,
+            From::End => TailStart::End,
+            From::Time(time) => TailStart::Time(time),
+        };
+        Ok(match bus {
+            Bus::Kafka(connection) => {
+                let number = sequence_number;
+                let settings = KafkaTailSettings { connection, topics, from, until_end, order, number };
+                Self::Kafka(KafkaTail::open(settings).await.map_err(Failure::failed)?)
+            }
+            Bus::Nats(connection) => {
+                let settings = NatsTailSettings { connection, topics, from, until_end };
+                Self::Nats(NatsTail::open(settings).await.map_err(Failure::failed)?)
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Record>, Failure> {
+        match self {
+            Self::Kafka(tail) => tail.next().await.map_err(Failure::failed),
+            Self::Nats(tail) => tail.next().await.map_err(Failure::failed),
+        }
+    }
 }
 
 /// The topics as the broker names them, and what their numbers are like taken together.

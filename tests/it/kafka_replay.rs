@@ -1,8 +1,7 @@
 //! Setting a group back on a real Kafka.
 
-use holdfast::bus::kafka::{
-    PartitionOffset, ReplayError, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay,
-};
+use holdfast::bus::kafka::{ReplayError, apply_replay, plan_replay};
+use holdfast::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
 use holdfast::domain::words::Timestamp;
 use holdfast::ports::Source;
 

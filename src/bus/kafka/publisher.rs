@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bus::{PublishFailure, PublishReport};
 use crate::ports::OutputRecord;
 
 use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
-use super::producer::{CountingProducer, Deliveries, FAILURES_KEPT};
+use super::producer::{CountingProducer, Deliveries};
 use super::reader;
 use super::topics;
 
@@ -28,28 +29,6 @@ pub struct KafkaPublisher {
     records: mpsc::Sender<OutputRecord>,
     acknowledged: Arc<AtomicU64>,
     report: oneshot::Receiver<PublishReport>,
-}
-
-/// What became of everything that was sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PublishReport {
-    /// Confirmed by the broker.
-    pub acknowledged: u64,
-    /// Not confirmed.
-    pub failed: u64,
-    /// The first failures, at most a hundred.
-    pub failures: Vec<PublishFailure>,
-}
-
-/// A record that was not confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishFailure {
-    /// Which one, counted from 0 in the order of sending.
-    pub number: usize,
-    /// Its topic.
-    pub topic: String,
-    /// Why.
-    pub cause: String,
 }
 
 impl KafkaPublisher {
@@ -114,7 +93,8 @@ fn run(
             Ok(record) => {
                 let sent = producer.send(&record, number, Instant::now() + PUBLISH_TIMEOUT);
                 if let Err(cause) = sent {
-                    report.add_failure(number, record.topic.to_string(), cause.to_string());
+                    let (topic, cause) = (record.topic.to_string(), cause.to_string());
+                    report.add_failure(PublishFailure { number, topic, cause });
                 }
                 number += 1;
             }
@@ -144,14 +124,7 @@ impl PublishReport {
         self.acknowledged += confirmed;
         self.failed += failed - failures.len() as u64;
         for (number, topic, cause) in failures {
-            self.add_failure(number, topic, cause.to_string());
-        }
-    }
-
-    fn add_failure(&mut self, number: usize, topic: String, cause: String) {
-        self.failed += 1;
-        if self.failures.len() < FAILURES_KEPT {
-            self.failures.push(PublishFailure { number, topic, cause });
+            self.add_failure(PublishFailure { number, topic, cause: cause.to_string() });
         }
     }
 }

@@ -7,6 +7,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
 use crate::domain::words::Timestamp;
 
 use super::connection::KafkaConnection;
@@ -17,54 +18,6 @@ use super::topics;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Where a group is to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayTarget {
-    /// At the first record that the broker still has.
-    Start,
-    /// At the first record that is no older than this, by the broker's timestamps; at the end where there is none.
-    /// Where publishers use transactions it may be earlier, because the broker counts their markers as records.
-    Time(Timestamp),
-    /// At these offsets; partitions that are not named stay where they are.
-    Offsets(Vec<PartitionOffset>),
-}
-
-/// An offset in a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionOffset {
-    /// The topic as the broker names it.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The offset of the record to be read next.
-    pub offset: i64,
-}
-
-/// What a replay would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplayPlan {
-    /// The group.
-    pub group: String,
-    /// By topic and partition.
-    pub moves: Vec<ReplayMove>,
-}
-
-/// What it would do to one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplayMove {
-    /// The topic as the broker names it.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// Where the group is; `None` when it never committed anything here.
-    pub current: Option<i64>,
-    /// Where it would go on.
-    pub new: i64,
-    /// How many offsets lie between there and the end. Markers of transactions count, so this is an upper bound of
-    /// the records.
-    pub records: i64,
-}
 
 /// Why a replay is refused.
 #[derive(Debug, thiserror::Error)]

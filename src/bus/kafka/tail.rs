@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bus::TailStart;
 use crate::domain::words::Timestamp;
 use crate::ports::Record;
 
@@ -30,17 +31,6 @@ const LANE_RECORDS: usize = 1_024;
 const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Where reading begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TailStart {
-    /// At the first record that the broker still has.
-    Start,
-    /// Behind everything that is there now.
-    End,
-    /// At the first record that is no older than this, by the broker's timestamps.
-    Time(Timestamp),
-}
 
 /// What to read, and how.
 #[derive(Clone, Debug)]

@@ -15,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 use self::lines::{Line, LineNumbers, Lines};
 use self::record::{Destination, LineError, record};
 use super::{Ending, output};
-use crate::app::{self, Failure};
-use crate::bus::kafka::{KafkaPublisher, PublishReport};
+use crate::app::{self, Bus, Failure};
+use crate::bus::PublishReport;
+use crate::bus::kafka::KafkaPublisher;
+use crate::bus::nats::NatsPublisher;
 use crate::config::Settings;
 use crate::domain::words::Timestamp;
+use crate::ports::OutputRecord;
 use crate::wire::topics::Topics;
 
 /// How many refused lines are told of one by one; all are counted.
@@ -59,11 +62,10 @@ pub(super) async fn run(
         None => Destination::ByType,
         Some(name) => Destination::named(name, &topics).map_err(Failure::Settings)?,
     };
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let connection = app::kafka_connection(address)?;
+    let bus = app::source_bus(settings)?;
     let lines = Lines::open(&arguments.file, settings.max_event_bytes + ENVELOPE_BYTES).map_err(Failure::Failed)?;
     let needed: Vec<String> = destination.topics(&topics).iter().map(ToString::to_string).collect();
-    let publisher = KafkaPublisher::open(&connection, &needed).await.map_err(Failure::failed)?;
+    let publisher = Publisher::open(&bus, &needed).await?;
     let progress = progress_bar(lines.bytes());
     let mut publishing =
         Publishing { topics, destination, publisher, progress, numbers: LineNumbers::new(), refused: 0 };
@@ -74,7 +76,7 @@ pub(super) async fn run(
 struct Publishing {
     topics: Arc<Topics>,
     destination: Destination,
-    publisher: KafkaPublisher,
+    publisher: Publisher,
     progress: ProgressBar,
     numbers: LineNumbers,
     refused: u64,
@@ -105,7 +107,7 @@ impl Publishing {
             }
             Ok(record) => {
                 self.numbers.sent(line.number);
-                self.publisher.send(record).await.map_err(Failure::failed)?;
+                self.publisher.send(record).await?;
             }
         }
         Ok(())
@@ -113,7 +115,7 @@ impl Publishing {
 
     async fn finish(self, json: bool, stopped: bool) -> Result<Ending, Failure> {
         let Self { publisher, progress, numbers, refused, .. } = self;
-        let report = publisher.finish().await.map_err(Failure::failed)?;
+        let report = publisher.finish().await?;
         progress.finish_and_clear();
         for failure in &report.failures {
             let line = numbers.line_of(failure.number);
@@ -128,6 +130,44 @@ impl Publishing {
         match complaint(&report, refused, stopped) {
             Some(complaint) => Err(Failure::Failed(complaint)),
             None => Ok(Ending::Done),
+        }
+    }
+}
+
+/// The publisher of the bus that events come from.
+enum Publisher {
+    Kafka(KafkaPublisher),
+    Nats(NatsPublisher),
+}
+
+impl Publisher {
+    async fn open(bus: &Bus, topics: &[String]) -> Result<Self, Failure> {
+        Ok(match bus {
+            Bus::Kafka(connection) => {
+                Self::Kafka(KafkaPublisher::open(connection, topics).await.map_err(Failure::failed)?)
+            }
+            Bus::Nats(connection) => Self::Nats(NatsPublisher::open(connection, topics).await.map_err(Failure::failed)?),
+        })
+    }
+
+    async fn send(&self, record: OutputRecord) -> Result<(), Failure> {
+        match self {
+            Self::Kafka(publisher) => publisher.send(record).await.map_err(Failure::failed),
+            Self::Nats(publisher) => publisher.send(record).await.map_err(Failure::failed),
+        }
+    }
+
+    fn acknowledged(&self) -> u64 {
+        match self {
+            Self::Kafka(publisher) => publisher.acknowledged(),
+            Self::Nats(publisher) => publisher.acknowledged(),
+        }
+    }
+
+    async fn finish(self) -> Result<PublishReport, Failure> {
+        match self {
+            Self::Kafka(publisher) => publisher.finish().await.map_err(Failure::failed),
+            Self::Nats(publisher) => publisher.finish().await.map_err(Failure::failed),
         }
     }
 }

@@ -11,7 +11,7 @@ use holdfast::ports::Outcome;
 use serde_json::{Value, json};
 
 use super::installation::Installation;
-use crate::servers::{Action, Servers};
+use crate::servers::{Action, KafkaAddress, Servers};
 use crate::shop::{PostgresAddress, Shop, event, lines, new_database, ordered, registered};
 
 fn orders(first: usize, count: usize) -> Vec<Value> {
@@ -98,7 +98,7 @@ async fn the_database_and_the_broker_may_be_killed_and_come_back_under_load() {
     let servers =
         tokio::task::spawn_blocking(|| Arc::new(Servers::start(&["postgres", "kafka"]))).await.expect("servers");
     let postgres: PostgresAddress = servers.address("postgres");
-    let installation = Installation::bare(postgres.url, servers.address("kafka"));
+    let installation = Installation::bare(postgres.url, servers.address::<KafkaAddress>("kafka").url());
     installation.succeed(&["migrate"]);
     installation.succeed(&["topics", "apply"]);
     installation.publish(&[stock()]);

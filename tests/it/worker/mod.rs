@@ -4,4 +4,5 @@ mod commands;
 mod crashes;
 mod faults;
 mod installation;
+mod nats;
 mod start;
