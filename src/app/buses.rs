@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::Failure;
 use crate::bus::TopicSpec;
 use crate::bus::kafka::{KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
-use crate::bus::nats::{ConsumerSpec, NatsConnection, NatsSinkSettings, NatsSourceSettings, StreamSpec, USUAL_ACK_WAIT};
+use crate::bus::nats::{
+    ConsumerSpec, NatsConnection, NatsSinkSettings, NatsSourceSettings, StreamSpec, USUAL_ACK_WAIT,
+};
 use crate::config::{BusAddress, Guarantee, Settings};
 use crate::sweeper::OWN_SOURCE;
 use crate::wire::topics::{Direction, Topics};
@@ -55,11 +57,9 @@ fn bus(address: BusAddress) -> Result<Bus, Failure> {
         BusAddress::Kafka(address) => {
             KafkaConnection::new(&address.url, OWN_SOURCE, address.properties.to_map()).map(Bus::Kafka).map_err(wrong)
         }
-        BusAddress::Nats(address) => {
-            NatsConnection::new(address.url.expose(), OWN_SOURCE, address.properties.to_map())
-                .map(Bus::Nats)
-                .map_err(wrong)
-        }
+        BusAddress::Nats(address) => NatsConnection::new(address.url.expose(), OWN_SOURCE, address.properties.to_map())
+            .map(Bus::Nats)
+            .map_err(wrong),
     }
 }
 
@@ -125,8 +125,7 @@ pub fn read_streams(settings: &Settings, topics: &Topics) -> Result<Vec<StreamSp
     let inputs = topics.inputs();
     let mut specs: Vec<StreamSpec> = Vec::new();
     for (definition, topic) in topics.all().filter(|(definition, _)| definition.direction == Direction::In) {
-        let consumer =
-            inputs.contains(topic).then(|| ConsumerSpec::new(&settings.source.group, topic, ack_wait));
+        let consumer = inputs.contains(topic).then(|| ConsumerSpec::new(&settings.source.group, topic, ack_wait));
         let spec = StreamSpec::read(topic, consumer, max_age(definition.retention_ms));
         // Several input events may share a topic.
         if !specs.iter().any(|known| known.name == spec.name) {

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 pub use build::{connect_store, migrated_store, registry, topics};
 pub use buses::{Bus, read_streams, sink_bus, source_bus, topic_specs, written_streams};
 
-use crate::bus::direct::{DirectLimits, direct};
 use self::buses::{SinkOf, SourceOf};
+use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::kafka::{KafkaSink, KafkaSource};
 use crate::bus::nats::{NatsSink, NatsSource};
 use crate::config::Settings;

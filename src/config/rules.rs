@@ -26,7 +26,9 @@ pub(super) fn bus_address(text: &str) -> Result<(), String> {
         return if right { Ok(()) } else { Err("must be nats://host:port,host:port".to_owned()) };
     }
     let Some(brokers) = text.strip_prefix("kafka://") else {
-        return Err("must be kafka://host:port,host:port, nats://host:port,host:port, tls://host:port or local:".to_owned());
+        return Err(
+            "must be kafka://host:port,host:port, nats://host:port,host:port, tls://host:port or local:".to_owned()
+        );
     };
     if brokers.contains('@') {
         return Err("must be kafka://host:port,host:port without a user or password; \

@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast::bus::nats::{NatsConnection, NatsFailure, NatsSource};
 use holdfast::ports::{BatchLimit, OutputRecord, Position, Record, Source};
 
-use crate::nats_support::{ANY, Ground, batch, output, settle, take, text, texts, wait_for_status};
+use crate::nats_support::{ANY, Ground, batch, output, settle, take, text, texts, wait_for_lag, wait_for_status};
 use crate::servers::{NatsAddress, Servers};
 
 fn numbers(records: &[Record]) -> Vec<usize> {
@@ -29,7 +29,7 @@ async fn what_waits_comes_at_once_in_the_order_of_the_stream_and_owned() {
     let (one, receipt) = batch(&mut source, ANY).await;
     assert_eq!(texts(&one), ["k:3000"]);
     source.settle(receipt, &[]).await.unwrap();
-    wait_for_status(&source, "nothing is behind", |status| status.lag.iter().all(|(_, _, lag)| *lag == 0)).await;
+    wait_for_lag(&source, 0).await;
     source.close().await.unwrap();
 }
 
@@ -86,8 +86,7 @@ async fn what_somebody_held_who_died_comes_again_in_order() {
     let (taken, receipt) = batch(&mut dying, BatchLimit { deliveries: 5, bytes: usize::MAX }).await;
     assert_eq!(numbers(&taken), [0, 1, 2, 3, 4]);
     dying.settle(receipt, &[]).await.unwrap();
-    wait_for_status(&dying, "the settled are acknowledged", |status| status.lag.iter().all(|(_, _, lag)| *lag == 15))
-        .await;
+    wait_for_lag(&dying, 15).await;
     let _held = batch(&mut dying, BatchLimit { deliveries: 5, bytes: usize::MAX }).await;
     // Its tasks end where they are and tell nobody.
     drop(dying);
@@ -122,7 +121,7 @@ async fn a_worker_that_lives_keeps_what_it_holds_however_long_the_database_is_aw
     let (rest, receipts) = take(&mut slow, 5).await;
     assert_eq!(numbers(&rest), [5, 6, 7, 8, 9]);
     settle(&mut slow, receipts).await;
-    wait_for_status(&slow, "nothing is behind", |status| status.lag.iter().all(|(_, _, lag)| *lag == 0)).await;
+    wait_for_lag(&slow, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +138,9 @@ async fn two_members_share_the_work_and_when_one_leaves_the_other_does_all() {
     let mut shares = [0, 0];
     while seen.len() < 2_000 {
         for (share, source) in shares.iter_mut().zip([&mut one, &mut other]) {
-            let Ok(next) = tokio::time::timeout(Duration::from_millis(50), source.next_batch(ANY)).await else { continue };
+            let Ok(next) = tokio::time::timeout(Duration::from_millis(50), source.next_batch(ANY)).await else {
+                continue;
+            };
             let (deliveries, receipt) = next.unwrap().unwrap();
             *share += deliveries.len();
             for delivery in deliveries {

@@ -196,6 +196,12 @@ pub async fn wait_for_status(
     waited.unwrap_or_else(|_| panic!("not in time: {what}")).expect("the source should be open").clone()
 }
 
+/// Waits until so many messages of one topic are not acknowledged, as the server counts them.
+pub async fn wait_for_lag(source: &NatsSource, wanted: i64) {
+    let is_so = |status: &SourceStatus| matches!(&status.lag[..], [(_, 0, lag)] if *lag == wanted);
+    wait_for_status(source, "the lag", is_so).await;
+}
+
 /// Opens a sink, again and again while the server is away; returns the last batch and number.
 pub async fn open_again(sink: &mut NatsSink) -> (i64, i64) {
     let deadline = std::time::Instant::now() + DEADLINE;

@@ -59,13 +59,7 @@ struct Queue {
 impl Backlog {
     /// One queue a topic; `at_end` says of each whether the server has nothing of it.
     pub fn new(at_end: impl IntoIterator<Item = bool>, now: Instant) -> Self {
-        let queue = |at_end| Queue {
-            waiting: BTreeMap::new(),
-            bytes: 0,
-            at_end,
-            newest_taken: None,
-            empty_since: now,
-        };
+        let queue = |at_end| Queue { waiting: BTreeMap::new(), bytes: 0, at_end, newest_taken: None, empty_since: now };
         Self { queues: at_end.into_iter().map(queue).collect() }
     }
 
@@ -99,7 +93,9 @@ impl Backlog {
             if self.queues.iter().any(|queue| queue.holds_back(stored, now)) {
                 break;
             }
-            let Some(message) = self.queues.get_mut(topic).and_then(|queue| queue.take_head(now.instant)) else { break };
+            let Some(message) = self.queues.get_mut(topic).and_then(|queue| queue.take_head(now.instant)) else {
+                break;
+            };
             bytes += message.record.payload.as_ref().map_or(0, Vec::len);
             taken.push(message);
         }

@@ -66,7 +66,10 @@ pub struct NatsConnection {
 #[derive(Clone)]
 enum Access {
     Anybody,
-    User { name: String, password: String },
+    User {
+        name: String,
+        password: String,
+    },
     Token(String),
     /// The content of a credentials file.
     Credentials(String),
@@ -102,7 +105,8 @@ impl NatsConnection {
         if servers.iter().any(|server| server.host().is_empty()) {
             return Err(SettingsError::Address);
         }
-        let given = [user.map(user_access), properties.remove("token").map(Access::Token), credentials(&mut properties)?];
+        let given =
+            [user.map(user_access), properties.remove("token").map(Access::Token), credentials(&mut properties)?];
         let mut given = given.into_iter().flatten();
         let access = given.next().unwrap_or(Access::Anybody);
         if given.next().is_some() {
@@ -236,7 +240,9 @@ mod tests {
         assert_eq!((several.servers.len(), several.servers()), (2, "one:4222,two:4223"));
         assert!(matches!(&several.access, Access::User { name, password } if name == "shop" && password == "p@ss"));
         assert!(!format!("{several:?}").contains("p@ss"));
-        assert!(matches!(connection("nats://secret@one", &[]).unwrap().access, Access::Token(token) if token == "secret"));
+        assert!(
+            matches!(connection("nats://secret@one", &[]).unwrap().access, Access::Token(token) if token == "secret")
+        );
         let secure = connection("tls://one:4222,two:4222", &[("token", "secret")]).unwrap();
         assert!(secure.servers.iter().all(ServerAddr::tls_required));
         assert!(matches!(connection("nats://", &[]), Err(SettingsError::Address)));

@@ -47,7 +47,9 @@ pub enum NatsFailure {
         missing: Vec<String>,
     },
     /// A topic whose name cannot be a subject.
-    #[error("topic {0:?} cannot be a NATS subject: no part of it between dots may be empty; set another name or prefix")]
+    #[error(
+        "topic {0:?} cannot be a NATS subject: no part of it between dots may be empty; set another name or prefix"
+    )]
     NoSubject(String),
     /// A call that should have worked.
     #[error("{doing}: {cause}")]

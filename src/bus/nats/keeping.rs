@@ -1,5 +1,6 @@
 //! What a source tells the server beside asking for more: acknowledgements, and that it still works on what it holds.
-//! Also measures how far behind the group is.
+//! Also measures how far behind the group is. These are tasks of their own, so that a server that is slow to answer
+//! questions is still told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::{Client, Subject};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::SourceStatus;
@@ -45,16 +46,30 @@ pub(super) async fn tell(client: Client, mut words: mpsc::UnboundedReceiver<Word
     }
 }
 
-/// Looks after a source while it runs.
-pub(super) struct Keeper {
+/// Tells the server now and then that everything that is held is worked on, so that it stays ours however long the
+/// database is away. Ends when it is told to.
+pub(super) async fn ask_for_time(
+    handover: Arc<Handover>,
+    words: mpsc::UnboundedSender<Word>,
+    link: watch::Receiver<Link>,
+    ack_wait: Duration,
+    closing: CancellationToken,
+) {
+    let mut ticks = interval(ack_wait / 3);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while closing.run_until_cancelled(ticks.tick()).await.is_some() {
+        let held = handover.replies();
+        if !held.is_empty() && link.borrow().is_up {
+            // Nobody listens any more only when the source is closed.
+            let _ = words.send(Word::InProgress(held));
+        }
+    }
+}
+
+/// Measures how far behind the group is while a source runs.
+pub(super) struct Gauge {
     /// The topics with their consumers.
     pub consumers: Vec<(Arc<str>, PullConsumer)>,
-    /// What is held.
-    pub handover: Arc<Handover>,
-    /// Where words go.
-    pub words: mpsc::UnboundedSender<Word>,
-    /// How long the server waits for an acknowledgement.
-    pub ack_wait: Duration,
     /// How often the lag is measured.
     pub interval: Duration,
     /// What is known of the connection.
@@ -67,41 +82,22 @@ pub(super) struct Keeper {
     pub closing: CancellationToken,
 }
 
-impl Keeper {
-    /// Keeps until it is told to close.
+impl Gauge {
+    /// Measures until it is told to close.
     pub async fn run(mut self) {
         let closing = self.closing.clone();
-        let mut ticks = interval(self.interval.min(self.ack_wait / 3));
+        let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut asked_for_time = Instant::now();
-        let mut measured: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = closing.cancelled() => return,
                 _ = ticks.tick() => {}
                 // An outage is known at once.
-                Ok(()) = self.link.changed() => measured = None,
+                Ok(()) = self.link.changed() => {}
             }
-            if asked_for_time.elapsed() >= self.ack_wait / 3 {
-                asked_for_time = Instant::now();
-                self.ask_for_time();
-            }
-            if measured.is_none_or(|measured| measured.elapsed() >= self.interval) {
-                measured = Some(Instant::now());
-                tokio::select! {
-                    () = closing.cancelled() => return,
-                    status = self.measure() => { self.status.send_replace(status); }
-                }
-            }
-        }
-    }
-
-    /// Everything that is held stays ours, however long the database is away.
-    fn ask_for_time(&self) {
-        let held = self.handover.replies();
-        if !held.is_empty() && self.link.borrow().is_up {
-            // Nobody listens any more only when the source is closed.
-            let _ = self.words.send(Word::InProgress(held));
+            self.link.mark_unchanged();
+            let Some(status) = closing.run_until_cancelled(self.measure()).await else { return };
+            self.status.send_replace(status);
         }
     }
 

@@ -80,7 +80,8 @@ fn header_name(name: &str) -> HeaderName {
 
 /// A header's value: as it is where it is one line of text, percent-encoded where it is not.
 fn header_value(value: &[u8]) -> HeaderValue {
-    let text = std::str::from_utf8(value).ok().filter(|text| !text.chars().any(char::is_control) && text.trim() == *text);
+    let text =
+        std::str::from_utf8(value).ok().filter(|text| !text.chars().any(char::is_control) && text.trim() == *text);
     match text {
         Some(text) => one_line(text),
         None => header_value_encoded(value),
@@ -147,7 +148,8 @@ mod tests {
             ],
         );
         let names: Vec<&str> = record.headers.iter().map(|(name, _)| name.as_str()).collect();
-        let expected = ["a%20b%3Ac", "empty", "original-Holdfast-Progress", "original-Nats-Rollup", "original-nats-msg-id"];
+        let expected =
+            ["a%20b%3Ac", "empty", "original-Holdfast-Progress", "original-Nats-Rollup", "original-nats-msg-id"];
         assert_eq!(names, expected);
         assert_eq!(record.headers[0].1.as_deref(), Some(&b"1%0D%0A2"[..]));
     }

@@ -71,17 +71,16 @@ impl NatsSink {
         let dead = lane(&context, connection.servers(), &names::stream(dead_letters), *at_least_once).await?;
         if *at_least_once {
             let end = End::default();
-            let open =
-                Open { client, out, dead_letters: dead, end, last_dead_letter: None, has_published: false };
+            let open = Open { client, out, dead_letters: dead, end, last_dead_letter: None, has_published: false };
             return Ok((open, None));
         }
         let (mark, progress) = match last_message(&context, &out.stream).await? {
             Some(last) => read_mark(&out.stream, &last).map(|mark| (Some(mark), mark.progress()))?,
             None => (None, None),
         };
-        let last_dead_letter = last_message(&context, &dead.stream).await?.and_then(|last| {
-            last.headers.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned())
-        });
+        let last_dead_letter = last_message(&context, &dead.stream)
+            .await?
+            .and_then(|last| last.headers.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned()));
         let end = mark.map_or_else(End::default, |mark| End { complete: mark.complete, reached: mark.reached });
         Ok((Open { client, out, dead_letters: dead, end, last_dead_letter, has_published: false }, progress))
     }

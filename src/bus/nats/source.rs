@@ -17,10 +17,10 @@ use super::admin::{find_consumer, stream_of};
 use super::connection::Link;
 use super::error::NatsFailure;
 use super::handover::Handover;
-use super::keeping::{self, Keeper, Word};
+use super::keeping::{self, Gauge, Word};
 use super::names;
 use super::pulling::Puller;
-use super::settings::NatsSourceSettings;
+use super::settings::{NatsSourceSettings, USUAL_ACK_WAIT};
 
 /// A worker of a group: one durable consumer a topic, shared by all workers.
 ///
@@ -56,8 +56,7 @@ impl NatsSource {
         let client = settings.connection.connect(settings.start_timeout, link.clone()).await?;
         let context = jetstream::new(client.clone());
         let consumers = find_consumers(&context, &settings).await?;
-        let at_end: Vec<bool> =
-            consumers.iter().map(|(_, consumer)| consumer.cached_info().num_pending == 0).collect();
+        let at_end: Vec<bool> = consumers.iter().map(|(_, consumer)| consumer.cached_info().num_pending == 0).collect();
         let handover = Handover::new(&at_end);
         let closing = CancellationToken::new();
         let (words, heard) = mpsc::unbounded_channel();
@@ -88,33 +87,22 @@ impl NatsSource {
         // Their lengths differ only where somebody made a consumer by hand.
         let shortest = consumers.iter().map(|(_, consumer)| consumer.cached_info().config.ack_wait).min();
         let witness = consumers.first().map(|(_, consumer)| consumer.clone());
-        let keeper = Keeper {
+        let ack_wait = shortest.filter(|wait| !wait.is_zero()).unwrap_or(USUAL_ACK_WAIT);
+        let (held, told, link_is) = (handover.clone(), words.clone(), link.subscribe());
+        tasks.spawn(keeping::ask_for_time(held, told, link_is, ack_wait, closing.clone()));
+        let gauge = Gauge {
             consumers,
-            handover: handover.clone(),
-            words: words.clone(),
-            ack_wait: shortest.filter(|wait| !wait.is_zero()).unwrap_or(super::settings::USUAL_ACK_WAIT),
             interval: settings.status_interval,
             link: link.subscribe(),
             troubles,
             status: status_writer,
             closing: closing.clone(),
         };
-        tasks.spawn(keeper.run());
+        tasks.spawn(gauge.run());
         let mut telling = JoinSet::new();
         telling.spawn(keeping::tell(client.clone(), heard));
         let NatsSourceSettings { redelivery_delay, close_timeout, .. } = settings;
-        Ok(Self {
-            client,
-            handover,
-            words,
-            status,
-            closing,
-            tasks,
-            telling,
-            witness,
-            redelivery_delay,
-            close_timeout,
-        })
+        Ok(Self { client, handover, words, status, closing, tasks, telling, witness, redelivery_delay, close_timeout })
     }
 
     /// Connection and lag, as they change.

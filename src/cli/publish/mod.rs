@@ -146,7 +146,9 @@ impl Publisher {
             Bus::Kafka(connection) => {
                 Self::Kafka(KafkaPublisher::open(connection, topics).await.map_err(Failure::failed)?)
             }
-            Bus::Nats(connection) => Self::Nats(NatsPublisher::open(connection, topics).await.map_err(Failure::failed)?),
+            Bus::Nats(connection) => {
+                Self::Nats(NatsPublisher::open(connection, topics).await.map_err(Failure::failed)?)
+            }
         })
     }
 
