@@ -11,6 +11,7 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
+mod nats_admin;
 mod nats_outage;
 mod nats_replay;
 mod nats_sink;

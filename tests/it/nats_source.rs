@@ -6,7 +6,9 @@ use std::time::Duration;
 use holdfast::bus::nats::{NatsConnection, NatsFailure, NatsSource};
 use holdfast::ports::{BatchLimit, OutputRecord, Position, Record, Source};
 
-use crate::nats_support::{ANY, Ground, batch, output, settle, take, text, texts, wait_for_lag, wait_for_status};
+use crate::nats_support::{
+    ANY, Ground, batch, exactly, output, settle, take, text, texts, wait_for_lag, wait_for_status,
+};
 use crate::servers::{NatsAddress, Servers};
 
 fn numbers(records: &[Record]) -> Vec<usize> {
@@ -58,11 +60,11 @@ async fn what_was_not_settled_comes_again_and_what_was_settled_does_not() {
     ground.publish((0..10).map(|number| output(&topic, "k", number)).collect()).await;
 
     let mut source = ground.source(&[&topic]).await;
-    let (first, receipt) = batch(&mut source, BatchLimit { deliveries: 4, bytes: usize::MAX }).await;
+    let (first, receipts) = exactly(&mut source, 4).await;
     assert_eq!(numbers(&first), [0, 1, 2, 3]);
-    source.settle(receipt, &[]).await.unwrap();
+    settle(&mut source, receipts).await;
     // Taken, never settled.
-    let (second, _) = batch(&mut source, BatchLimit { deliveries: 3, bytes: usize::MAX }).await;
+    let (second, _) = exactly(&mut source, 3).await;
     assert_eq!(numbers(&second), [4, 5, 6]);
     source.close().await.unwrap();
 
@@ -83,11 +85,11 @@ async fn what_somebody_held_who_died_comes_again_in_order() {
     let topic = ground.topic("orders").await;
     ground.publish((0..20).map(|number| output(&topic, "k", number)).collect()).await;
     let mut dying = ground.source(&[&topic]).await;
-    let (taken, receipt) = batch(&mut dying, BatchLimit { deliveries: 5, bytes: usize::MAX }).await;
+    let (taken, receipts) = exactly(&mut dying, 5).await;
     assert_eq!(numbers(&taken), [0, 1, 2, 3, 4]);
-    dying.settle(receipt, &[]).await.unwrap();
+    settle(&mut dying, receipts).await;
     wait_for_lag(&dying, 15).await;
-    let _held = batch(&mut dying, BatchLimit { deliveries: 5, bytes: usize::MAX }).await;
+    let _held = exactly(&mut dying, 5).await;
     // Its tasks end where they are and tell nobody.
     drop(dying);
 
@@ -111,13 +113,13 @@ async fn a_worker_that_lives_keeps_what_it_holds_however_long_the_database_is_aw
     let topic = ground.topic("orders").await;
     ground.publish((0..10).map(|number| output(&topic, "k", number)).collect()).await;
     let mut slow = ground.source(&[&topic]).await;
-    let (held, receipt) = batch(&mut slow, BatchLimit { deliveries: 5, bytes: usize::MAX }).await;
+    let (held, receipts) = exactly(&mut slow, 5).await;
     assert_eq!(numbers(&held), [0, 1, 2, 3, 4]);
     // Another member of the group sees nothing of it for much longer than the server waits for an acknowledgement.
     let mut other = ground.source(&[&topic]).await;
     let patience = crate::nats_support::ACK_WAIT * 2;
     assert!(tokio::time::timeout(patience, other.next_batch(ANY)).await.is_err(), "it was given to somebody else");
-    slow.settle(receipt, &[]).await.unwrap();
+    settle(&mut slow, receipts).await;
     let (rest, receipts) = take(&mut slow, 5).await;
     assert_eq!(numbers(&rest), [5, 6, 7, 8, 9]);
     settle(&mut slow, receipts).await;

@@ -168,6 +168,18 @@ pub async fn batch(source: &mut NatsSource, limit: BatchLimit) -> (Vec<Record>, 
     (deliveries.into_iter().map(record).collect(), receipt)
 }
 
+/// Takes exactly `count` records, in as many batches as they come in.
+pub async fn exactly(source: &mut NatsSource, count: usize) -> (Vec<Record>, Vec<NatsReceipt>) {
+    let (mut records, mut receipts) = (Vec::new(), Vec::new());
+    while records.len() < count {
+        let limit = BatchLimit { deliveries: count - records.len(), ..ANY };
+        let (more, receipt) = batch(source, limit).await;
+        records.extend(more);
+        receipts.push(receipt);
+    }
+    (records, receipts)
+}
+
 /// Takes batches until there are `count` records.
 pub async fn take(source: &mut NatsSource, count: usize) -> (Vec<Record>, Vec<NatsReceipt>) {
     let (mut records, mut receipts) = (Vec::new(), Vec::new());

@@ -13,6 +13,9 @@ use super::message::Outgoing;
 
 /// How many messages one atomic batch holds; traps: a server takes no more than 1,000.
 const ATOMIC_MESSAGES: usize = 1_000;
+/// From how many messages on a batch is atomic. The server writes it apart first and syncs that, which takes some 10 ms
+/// more than the messages alone; measured, it costs nothing beside a thousand messages, and ten times the rest for thirty.
+const ATOMIC_FROM: usize = 500;
 /// How many publications wait for their acknowledgement at a time.
 const IN_FLIGHT: usize = 512;
 
@@ -54,14 +57,18 @@ impl Lane {
         patience: Duration,
     ) -> Result<(), Refused> {
         let deadline = Instant::now() + patience;
-        if !self.is_atomic || messages.len() < 2 {
-            messages.iter_mut().enumerate().for_each(|(index, message)| finish(message, index + 1));
-            return self.publish_singly(client, messages, deadline).await;
-        }
         let mut done = 0;
         while !messages.is_empty() {
-            let mut part: Vec<Outgoing> = messages.drain(..messages.len().min(ATOMIC_MESSAGES)).collect();
+            let size = messages.len().min(ATOMIC_MESSAGES);
+            let is_whole = self.is_atomic && size >= ATOMIC_FROM;
+            let mut part: Vec<Outgoing> = messages.drain(..if is_whole { size } else { messages.len() }).collect();
+            let before = done;
             done += part.len();
+            if !is_whole {
+                part.iter_mut().zip(before + 1..).for_each(|(message, count)| finish(message, count));
+                self.publish_singly(client, part, deadline).await?;
+                continue;
+            }
             if let Some(last) = part.last_mut() {
                 finish(last, done);
             }

@@ -125,14 +125,22 @@ impl Open {
             let (subject, headers) = (settings.progress.clone(), HeaderMap::new());
             messages.push(Outgoing { subject, headers, payload: Vec::new() });
         }
-        let reached = |count: usize| seqs.iter().take(count).flatten().copied().max().unwrap_or(before.reached);
+        // Up to each message: the last `seq` in the stream once it stands there.
+        let reached: Vec<i64> = seqs
+            .iter()
+            .scan(before.reached, |reached, seq| {
+                *reached = seq.unwrap_or(*reached).max(*reached);
+                Some(*reached)
+            })
+            .collect();
+        let reached = |count: usize| count.checked_sub(1).and_then(|last| reached.get(last)).copied();
         let size = messages.len();
         let finish = |message: &mut Outgoing, count: usize| {
             let complete = if count == size { complete } else { before.complete };
-            Mark { writer, complete, reached: reached(count).max(before.reached) }.write(&mut message.headers);
+            Mark { writer, complete, reached: reached(count).unwrap_or(before.reached) }.write(&mut message.headers);
         };
         self.out.publish(&self.client, messages, finish, patience).await?;
-        self.end = End { complete, reached: reached(size).max(before.reached) };
+        self.end = End { complete, reached: reached(size).unwrap_or(before.reached) };
         self.has_published = true;
         Ok(())
     }

@@ -62,3 +62,36 @@ async fn events_come_from_nats_and_announcements_go_to_kafka() {
     let buses = tokio::task::spawn_blocking(|| (shared_kafka().url(), shared_nats().url())).await.expect("servers");
     works(&Installation::made(buses.1, Some(buses.0)).await).await;
 }
+
+/// Redelivery and workers that share a consumer break the order of a key. The versions of claims make that harmless.
+#[tokio::test(flavor = "multi_thread")]
+async fn carts_end_at_their_last_version_however_workers_share_and_die() {
+    let installation = Installation::on_nats().await;
+    installation.publish(&[registered("A")]);
+    let mut survivor = installation.worker();
+    installation.wait_until_handled(1).await;
+    let (carts, versions) = (20, 15);
+    let update = |cart: usize, version: usize| {
+        let body =
+            json!({"cart_id": format!("C-{cart}"), "cart_version": version, "lines": lines(&[("A", version as i64)])});
+        event("cart-updated", &format!("c-{cart}-{version}"), body)
+    };
+    let mut victim = installation.worker();
+    victim.wait_for("/readyz", 200).await;
+    let updates: Vec<Value> = (1..=versions)
+        .flat_map(|version| (0..carts).map(move |cart| (cart, version)))
+        .map(|(c, v)| update(c, v))
+        .collect();
+    installation.publish(&updates);
+    // What it holds comes again, after later versions of the same carts were applied.
+    victim.signal("KILL");
+    assert_eq!(victim.wait(), None);
+    installation.wait_until_handled(1 + (carts * versions) as i64).await;
+    survivor.signal("TERM");
+    assert_eq!(survivor.wait(), Some(0));
+    let last = format!("select count(*) from claim where kind = 'cart' and version = {versions}");
+    assert_eq!(installation.number(&last).await, carts as i64);
+    let held = installation.number("select cart_held from stock where sku = 'A'").await;
+    assert_eq!(held, (carts * versions) as i64, "each cart holds what its last version says");
+    installation.assert_sound().await;
+}
