@@ -70,7 +70,7 @@ fn header_name(name: &str) -> HeaderName {
     let is_meant = |prefix: &&str| name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
     let renamed = match name.strip_prefix("ce_") {
         Some(attribute) => format!("ce-{attribute}"),
-        None if MEANT_FOR_US.iter().any(|prefix| is_meant(prefix)) => format!("{ORIGINAL}{name}"),
+        None if MEANT_FOR_US.iter().any(is_meant) => format!("{ORIGINAL}{name}"),
         None => name.to_owned(),
     };
     let legal = names::encoded(renamed.as_bytes(), |letter| letter.is_ascii_graphic() && letter != ':');

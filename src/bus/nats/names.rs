@@ -34,7 +34,7 @@ pub(super) fn durable(group: &str, topic: &str) -> String {
 
 /// Whether a topic's name is a subject: no part between dots is empty.
 pub(super) fn is_subject(topic: &str) -> bool {
-    topic.split('.').all(|token| !token.is_empty() && token.chars().all(|letter| is_legal_in_token(letter)))
+    topic.split('.').all(|token| !token.is_empty() && token.chars().all(is_legal_in_token))
 }
 
 /// A text in which every character that is not legal, and every byte that is no text, is written as `%` and two
