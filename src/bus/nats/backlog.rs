@@ -11,7 +11,9 @@ use crate::ports::{BatchLimit, Record};
 /// How long messages of other topics wait for a topic that has more and does not send it: the rest may have gone to
 /// another worker of the group.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// A topic whose newest message is no older than this is not catching up: nobody waits for it.
+/// The same until the first message of a topic comes.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// A topic whose newest message is no older than this, and which was at its end before, is not catching up: nobody waits for it.
 const LIVE_WITHIN_SECONDS: i64 = 1;
 
 /// The present moment, by both clocks.
@@ -52,6 +54,10 @@ struct Queue {
     bytes: usize,
     /// Whether the server has no more of it.
     at_end: bool,
+    /// Whether it ever was so.
+    was_at_end: bool,
+    /// Whether anything came of it.
+    is_heard: bool,
     newest_taken: Option<Timestamp>,
     empty_since: Instant,
 }
@@ -59,7 +65,15 @@ struct Queue {
 impl Backlog {
     /// One queue a topic; `at_end` says of each whether the server has nothing of it.
     pub fn new(at_end: impl IntoIterator<Item = bool>, now: Instant) -> Self {
-        let queue = |at_end| Queue { waiting: BTreeMap::new(), bytes: 0, at_end, newest_taken: None, empty_since: now };
+        let queue = |at_end| Queue {
+            waiting: BTreeMap::new(),
+            bytes: 0,
+            at_end,
+            was_at_end: at_end,
+            is_heard: false,
+            newest_taken: None,
+            empty_since: now,
+        };
         Self { queues: at_end.into_iter().map(queue).collect() }
     }
 
@@ -67,6 +81,8 @@ impl Backlog {
     pub fn push(&mut self, topic: usize, sequence: u64, message: Waiting, at_end: bool) {
         let Some(queue) = self.queues.get_mut(topic) else { return };
         queue.at_end = at_end;
+        queue.was_at_end |= at_end;
+        queue.is_heard = true;
         queue.bytes += bytes_of(&message.record);
         // The newest delivery is the one whose acknowledgement the server waits for.
         if let Some(earlier) = queue.waiting.insert(sequence, message) {
@@ -120,12 +136,14 @@ impl Queue {
 
     /// Whether something older than `stored` may still be on its way.
     fn holds_back(&self, stored: Timestamp, now: Now) -> bool {
-        let is_live = self.newest_taken.is_some_and(|newest| newest.plus_seconds(LIVE_WITHIN_SECONDS) >= now.wall);
+        let patience = if self.is_heard { PATIENCE } else { FIRST_PATIENCE };
+        let is_live = self.was_at_end
+            && self.newest_taken.is_some_and(|newest| newest.plus_seconds(LIVE_WITHIN_SECONDS) >= now.wall);
         self.waiting.is_empty()
             && !self.at_end
             && !is_live
             && self.newest_taken.is_none_or(|newest| newest < stored)
-            && now.instant.duration_since(self.empty_since) < PATIENCE
+            && now.instant.duration_since(self.empty_since) < patience
     }
 
     fn take_head(&mut self, now: Instant) -> Option<Waiting> {
@@ -202,6 +220,17 @@ mod tests {
         assert_eq!(taken(&mut backlog, ANY, now), [10]);
         let later = Now { instant: now.instant + PATIENCE, ..now };
         assert_eq!(taken(&mut backlog, ANY, later), [20]);
+    }
+
+    #[test]
+    fn a_topic_that_is_catching_up_is_waited_for_however_new_its_messages_are() {
+        let now = Now { wall: Timestamp(20), ..now() };
+        let mut backlog = Backlog::new([false, true], now.instant);
+        backlog.push(0, 1, message(1, 10), false);
+        backlog.push(1, 1, message(1, 20), true);
+        assert_eq!(taken(&mut backlog, ANY, now), [10]);
+        backlog.push(0, 2, message(2, 15), true);
+        assert_eq!(taken(&mut backlog, ANY, now), [15, 20]);
     }
 
     #[test]
