@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Failure, build};
+use super::{Failure, build, streams};
 use crate::bus::TopicOutcome;
-use crate::bus::any::{AnyAdmin, AnyPublisher, AnySink, AnySource, AnyTail};
+use crate::bus::any::{AnyPublisher, AnySink, AnySource, AnyTail};
 use crate::bus::kafka::{
     KafkaAdmin, KafkaConnection, KafkaPublisher, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
     KafkaTail, KafkaTailSettings, SinkGuarantee, TailOrder,
@@ -14,8 +14,12 @@ use crate::bus::local::{
     LocalAdmin, LocalLog, LocalPublisher, LocalSink, LocalSinkSettings, LocalSource, LocalSourceSettings, LocalTail,
     LocalTailSettings,
 };
+use crate::bus::nats::{
+    NatsAdmin, NatsConnection, NatsPublisher, NatsSink, NatsSinkSettings, NatsSource, NatsSourceSettings, NatsTail,
+    NatsTailSettings, StreamSpec,
+};
 use crate::bus::tail::TailStart;
-use crate::config::{BusAddress, Guarantee, KafkaAddress, Settings, SettingsError};
+use crate::config::{BusAddress, Guarantee, KafkaAddress, NatsAddress, Settings, SettingsError};
 use crate::metrics::Metrics;
 use crate::store::sqlite::AnnouncementLog;
 use crate::store::{AnyStore, Migration, Upkeep};
@@ -33,23 +37,21 @@ pub fn kafka_connection(address: KafkaAddress) -> Result<KafkaConnection, Failur
         .map_err(|error| Failure::Settings(error.to_string()))
 }
 
+/// How NATS servers are reached.
+///
+/// # Errors
+/// [`Failure::Settings`] for an address or property that cannot be.
+pub fn nats_connection(address: NatsAddress) -> Result<NatsConnection, Failure> {
+    NatsConnection::new(address.url.expose(), OWN_SOURCE, address.properties.to_map())
+        .map_err(|error| Failure::Settings(error.to_string()))
+}
+
 /// The embedded log in the store's file.
 ///
 /// # Errors
 /// [`Failure`] with what to do about it.
 pub async fn local_log(file: &Path) -> Result<LocalLog, Failure> {
     LocalLog::open(file).await.map_err(Failure::failed)
-}
-
-/// Administration of a bus.
-///
-/// # Errors
-/// [`Failure`] with what to do about it.
-pub async fn admin(address: BusAddress) -> Result<AnyAdmin, Failure> {
-    Ok(match address {
-        BusAddress::Kafka(address) => AnyAdmin::Kafka(KafkaAdmin::new(kafka_connection(address)?)),
-        BusAddress::Local(file) => AnyAdmin::Local(LocalAdmin::new(local_log(&file).await?)),
-    })
 }
 
 /// A publisher of events to a bus on which these topics exist.
@@ -61,6 +63,10 @@ pub async fn publisher(address: BusAddress, topics: &[String]) -> Result<AnyPubl
         BusAddress::Kafka(address) => {
             let opened = KafkaPublisher::open(&kafka_connection(address)?, topics).await;
             AnyPublisher::Kafka(opened.map_err(Failure::failed)?)
+        }
+        BusAddress::Nats(address) => {
+            let opened = NatsPublisher::open(&nats_connection(address)?, topics).await;
+            AnyPublisher::Nats(opened.map_err(Failure::failed)?)
         }
         BusAddress::Local(file) => {
             let opened = LocalPublisher::open(&local_log(&file).await?, topics).await;
@@ -94,6 +100,11 @@ pub async fn tail(address: BusAddress, wish: TailWish) -> Result<AnyTail, Failur
             let settings = KafkaTailSettings { connection, topics, from, until_end, order, number };
             AnyTail::Kafka(KafkaTail::open(settings).await.map_err(Failure::failed)?)
         }
+        BusAddress::Nats(address) => {
+            let connection = nats_connection(address)?;
+            let settings = NatsTailSettings { connection, topics, from, until_end };
+            AnyTail::Nats(NatsTail::open(settings).await.map_err(Failure::failed)?)
+        }
         BusAddress::Local(file) => {
             let log = local_log(&file).await?;
             let settings = LocalTailSettings { log, topics, from, until_end };
@@ -110,11 +121,13 @@ pub(super) struct Buses {
 
 enum SourceBus {
     Kafka(KafkaSourceSettings),
+    Nats(NatsSourceSettings),
     Local(PathBuf),
 }
 
 enum SinkBus {
     Kafka(KafkaSinkSettings),
+    Nats(NatsSinkSettings),
     Local(PathBuf),
 }
 
@@ -127,10 +140,15 @@ impl Buses {
                 let connection = kafka_connection(address)?;
                 SourceBus::Kafka(KafkaSourceSettings::new(connection, &settings.source.group, names(&topics.inputs())))
             }
+            BusAddress::Nats(address) => {
+                let connection = nats_connection(address)?;
+                SourceBus::Nats(NatsSourceSettings::new(connection, &settings.source.group, names(&topics.inputs())))
+            }
             BusAddress::Local(file) => SourceBus::Local(file),
         };
         let sink = match settings.sink_bus().map_err(wrong)? {
             BusAddress::Kafka(address) => SinkBus::Kafka(kafka_sink(settings, topics, address)?),
+            BusAddress::Nats(address) => SinkBus::Nats(nats_sink(settings, topics, address)?),
             BusAddress::Local(file) => SinkBus::Local(file),
         };
         Ok(Self { source, sink })
@@ -168,7 +186,7 @@ impl Buses {
     pub(super) async fn open_log(&self) -> Result<Option<LocalLog>, Failure> {
         match (&self.source, &self.sink) {
             (SourceBus::Local(file), _) | (_, SinkBus::Local(file)) => local_log(file).await.map(Some),
-            (SourceBus::Kafka(_), SinkBus::Kafka(_)) => Ok(None),
+            (SourceBus::Kafka(_) | SourceBus::Nats(_), SinkBus::Kafka(_) | SinkBus::Nats(_)) => Ok(None),
         }
     }
 
@@ -176,10 +194,19 @@ impl Buses {
     ///
     /// # Errors
     /// [`Failure`] that names every missing topic, or the cluster that does not answer.
-    pub(super) async fn require_topics(&self, topics: &Topics, log: Option<&LocalLog>) -> Result<(), Failure> {
+    pub(super) async fn require_topics(
+        &self,
+        settings: &Settings,
+        topics: &Topics,
+        log: Option<&LocalLog>,
+    ) -> Result<(), Failure> {
         let mut failures = Vec::new();
         for (connection, wanted) in self.on_clusters() {
             let missing = KafkaAdmin::new(connection.clone()).require(&wanted).await.err();
+            failures.extend(missing.map(|error| error.to_string()));
+        }
+        for (connection, wanted) in self.on_nats(settings, topics)? {
+            let missing = NatsAdmin::new(connection.clone()).require(&wanted).await.err();
             failures.extend(missing.map(|error| error.to_string()));
         }
         if let Some(log) = log {
@@ -193,14 +220,14 @@ impl Buses {
     fn on_clusters(&self) -> Vec<(&KafkaConnection, Vec<String>)> {
         let read = match &self.source {
             SourceBus::Kafka(source) => Some((&source.connection, source.topics.clone())),
-            SourceBus::Local(_) => None,
+            SourceBus::Nats(_) | SourceBus::Local(_) => None,
         };
         let written = match &self.sink {
             SinkBus::Kafka(sink) => {
                 let topics = [sink.topics.as_slice(), std::slice::from_ref(&sink.progress_topic)].concat();
                 Some((&sink.connection, topics))
             }
-            SinkBus::Local(_) => None,
+            SinkBus::Nats(_) | SinkBus::Local(_) => None,
         };
         match (read, written) {
             (Some((connection, read)), Some((sink, written))) if connection.servers() == sink.servers() => {
@@ -210,15 +237,31 @@ impl Buses {
         }
     }
 
+    /// The streams of each NATS server.
+    fn on_nats(
+        &self,
+        settings: &Settings,
+        topics: &Topics,
+    ) -> Result<Vec<(&NatsConnection, Vec<StreamSpec>)>, Failure> {
+        let mut servers = Vec::new();
+        if let SourceBus::Nats(source) = &self.source {
+            servers.push((&source.connection, streams::read(settings, topics)?));
+        }
+        if let SinkBus::Nats(sink) = &self.sink {
+            servers.push((&sink.connection, streams::written(settings, topics)));
+        }
+        Ok(servers)
+    }
+
     /// The topics of the embedded log. It keeps progress beside its topics.
     fn in_log(&self, topics: &Topics) -> Vec<String> {
         let read = match &self.source {
             SourceBus::Local(_) => names(&topics.inputs()),
-            SourceBus::Kafka(_) => Vec::new(),
+            SourceBus::Kafka(_) | SourceBus::Nats(_) => Vec::new(),
         };
         let written = match &self.sink {
             SinkBus::Local(_) => written(topics),
-            SinkBus::Kafka(_) => Vec::new(),
+            SinkBus::Kafka(_) | SinkBus::Nats(_) => Vec::new(),
         };
         [read, written].concat()
     }
@@ -254,6 +297,7 @@ impl Buses {
         let no_log = || Failure::Failed("the embedded log is not open".to_owned());
         let source = match self.source {
             SourceBus::Kafka(settings) => AnySource::Kafka(KafkaSource::open(settings).await.map_err(Failure::failed)?),
+            SourceBus::Nats(settings) => AnySource::Nats(NatsSource::open(settings).await.map_err(Failure::failed)?),
             SourceBus::Local(_) => {
                 let log = log.clone().ok_or_else(no_log)?;
                 let settings = LocalSourceSettings::new(log, &settings.source.group, names(&topics.inputs()));
@@ -262,6 +306,7 @@ impl Buses {
         };
         let sink = match self.sink {
             SinkBus::Kafka(settings) => AnySink::Kafka(KafkaSink::new(settings)),
+            SinkBus::Nats(settings) => AnySink::Nats(NatsSink::new(settings)),
             SinkBus::Local(_) => AnySink::Local(LocalSink::new(LocalSinkSettings {
                 log: log.ok_or_else(no_log)?,
                 progress: topics.progress().to_string(),
@@ -285,6 +330,12 @@ fn kafka_sink(settings: &Settings, topics: &Topics, address: KafkaAddress) -> Re
         largest_record_bytes: topics.largest_record_bytes(),
         ..KafkaSinkSettings::new(connection, guarantee, topics.progress().to_string(), written(topics))
     })
+}
+
+fn nats_sink(settings: &Settings, topics: &Topics, address: NatsAddress) -> Result<NatsSinkSettings, Failure> {
+    let out = streams::announcements(settings);
+    let usual = NatsSinkSettings::new(nats_connection(address)?, &out, topics.dead_letters(), topics.progress());
+    Ok(NatsSinkSettings { at_least_once: settings.sink.guarantee == Guarantee::AtLeastOnce, ..usual })
 }
 
 /// The topics that a worker writes to.

@@ -3,6 +3,7 @@
 mod build;
 mod bus;
 mod part_states;
+pub mod streams;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
-pub use bus::{TailWish, admin, kafka_connection, local_log, publisher, tail};
+pub use bus::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
 
 use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::local::{self, LocalLog};
@@ -116,7 +117,7 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     let publishing = build::connect_store(&settings, RELAY_CONNECTIONS).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
     let log = buses.open_log().await?;
-    buses.require_topics(&topics, log.as_ref()).await?;
+    buses.require_topics(&settings, &topics, log.as_ref()).await?;
     let schemas = Arc::new(KnownSchemas::load());
     let registry = build::registry(&settings)?;
     let encoder = build::encoder(&settings, &topics, registry.as_deref(), &schemas).await?;

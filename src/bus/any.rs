@@ -2,10 +2,10 @@
 
 use tokio::sync::watch;
 
-use super::kafka::{KafkaAdmin, KafkaFailure, KafkaPublisher, KafkaReceipt, KafkaSink, KafkaSource, KafkaTail};
-use super::local::{LocalAdmin, LocalFailure, LocalPublisher, LocalReceipt, LocalSink, LocalSource, LocalTail};
+use super::kafka::{KafkaFailure, KafkaPublisher, KafkaReceipt, KafkaSink, KafkaSource, KafkaTail};
+use super::local::{LocalFailure, LocalPublisher, LocalReceipt, LocalSink, LocalSource, LocalTail};
+use super::nats::{NatsFailure, NatsPublisher, NatsReceipt, NatsSink, NatsSource, NatsTail};
 use super::publish::PublishReport;
-use super::{TopicDifference, TopicOutcome, TopicSpec};
 use crate::ports::{
     BatchLimit, Outcome, OutputRecord, Progress, Record, Sink, SinkError, Source, SourceError, SourceStatus, Taken,
 };
@@ -16,6 +16,9 @@ pub enum BusFailure {
     /// Kafka's.
     #[error(transparent)]
     Kafka(#[from] KafkaFailure),
+    /// NATS's.
+    #[error(transparent)]
+    Nats(#[from] NatsFailure),
     /// The embedded log's.
     #[error(transparent)]
     Local(#[from] LocalFailure),
@@ -26,6 +29,8 @@ pub enum BusFailure {
 pub enum AnySource {
     /// Kafka.
     Kafka(KafkaSource),
+    /// NATS.
+    Nats(NatsSource),
     /// The embedded log.
     Local(LocalSource),
 }
@@ -35,6 +40,8 @@ pub enum AnySource {
 pub enum AnyReceipt {
     /// Kafka's.
     Kafka(KafkaReceipt),
+    /// NATS's.
+    Nats(NatsReceipt),
     /// The embedded log's.
     Local(LocalReceipt),
 }
@@ -44,6 +51,7 @@ impl AnySource {
     pub fn status(&self) -> watch::Receiver<SourceStatus> {
         match self {
             Self::Kafka(source) => source.status(),
+            Self::Nats(source) => source.status(),
             Self::Local(source) => source.status(),
         }
     }
@@ -57,6 +65,9 @@ impl Source for AnySource {
             Self::Kafka(source) => {
                 source.next_batch(limit).await?.map(|(batch, receipt)| (batch, AnyReceipt::Kafka(receipt)))
             }
+            Self::Nats(source) => {
+                source.next_batch(limit).await?.map(|(batch, receipt)| (batch, AnyReceipt::Nats(receipt)))
+            }
             Self::Local(source) => {
                 source.next_batch(limit).await?.map(|(batch, receipt)| (batch, AnyReceipt::Local(receipt)))
             }
@@ -66,8 +77,9 @@ impl Source for AnySource {
     async fn settle(&mut self, receipt: AnyReceipt, outcomes: &[Outcome]) -> Result<(), SourceError> {
         match (self, receipt) {
             (Self::Kafka(source), AnyReceipt::Kafka(receipt)) => source.settle(receipt, outcomes).await,
+            (Self::Nats(source), AnyReceipt::Nats(receipt)) => source.settle(receipt, outcomes).await,
             (Self::Local(source), AnyReceipt::Local(receipt)) => source.settle(receipt, outcomes).await,
-            (Self::Kafka(_), AnyReceipt::Local(_)) | (Self::Local(_), AnyReceipt::Kafka(_)) => {
+            (Self::Kafka(_) | Self::Nats(_) | Self::Local(_), _) => {
                 Err(SourceError::Fatal("a batch was settled with the receipt of another bus".to_owned()))
             }
         }
@@ -76,6 +88,7 @@ impl Source for AnySource {
     async fn close(self) -> Result<(), SourceError> {
         match self {
             Self::Kafka(source) => source.close().await,
+            Self::Nats(source) => source.close().await,
             Self::Local(source) => source.close().await,
         }
     }
@@ -86,6 +99,8 @@ impl Source for AnySource {
 pub enum AnySink {
     /// Kafka.
     Kafka(KafkaSink),
+    /// NATS.
+    Nats(NatsSink),
     /// The embedded log.
     Local(LocalSink),
 }
@@ -94,6 +109,7 @@ impl Sink for AnySink {
     async fn open(&mut self) -> Result<Option<Progress>, SinkError> {
         match self {
             Self::Kafka(sink) => sink.open().await,
+            Self::Nats(sink) => sink.open().await,
             Self::Local(sink) => sink.open().await,
         }
     }
@@ -101,6 +117,7 @@ impl Sink for AnySink {
     async fn publish(&mut self, records: Vec<OutputRecord>, progress: Progress) -> Result<(), SinkError> {
         match self {
             Self::Kafka(sink) => sink.publish(records, progress).await,
+            Self::Nats(sink) => sink.publish(records, progress).await,
             Self::Local(sink) => sink.publish(records, progress).await,
         }
     }
@@ -108,6 +125,7 @@ impl Sink for AnySink {
     async fn close(self) {
         match self {
             Self::Kafka(sink) => sink.close().await,
+            Self::Nats(sink) => sink.close().await,
             Self::Local(sink) => sink.close().await,
         }
     }
@@ -118,6 +136,8 @@ impl Sink for AnySink {
 pub enum AnyPublisher {
     /// Kafka.
     Kafka(KafkaPublisher),
+    /// NATS.
+    Nats(NatsPublisher),
     /// The embedded log.
     Local(LocalPublisher),
 }
@@ -127,6 +147,7 @@ impl AnyPublisher {
     pub async fn send(&self, record: OutputRecord) -> Result<(), BusFailure> {
         match self {
             Self::Kafka(publisher) => Ok(publisher.send(record).await?),
+            Self::Nats(publisher) => Ok(publisher.send(record).await?),
             Self::Local(publisher) => Ok(publisher.send(record).await?),
         }
     }
@@ -135,6 +156,7 @@ impl AnyPublisher {
     pub fn acknowledged(&self) -> u64 {
         match self {
             Self::Kafka(publisher) => publisher.acknowledged(),
+            Self::Nats(publisher) => publisher.acknowledged(),
             Self::Local(publisher) => publisher.acknowledged(),
         }
     }
@@ -143,6 +165,7 @@ impl AnyPublisher {
     pub async fn finish(self) -> Result<PublishReport, BusFailure> {
         match self {
             Self::Kafka(publisher) => Ok(publisher.finish().await?),
+            Self::Nats(publisher) => Ok(publisher.finish().await?),
             Self::Local(publisher) => Ok(publisher.finish().await?),
         }
     }
@@ -153,6 +176,8 @@ impl AnyPublisher {
 pub enum AnyTail {
     /// Kafka.
     Kafka(KafkaTail),
+    /// NATS.
+    Nats(NatsTail),
     /// The embedded log.
     Local(LocalTail),
 }
@@ -162,34 +187,8 @@ impl AnyTail {
     pub async fn next(&mut self) -> Result<Option<Record>, BusFailure> {
         match self {
             Self::Kafka(tail) => Ok(tail.next().await?),
+            Self::Nats(tail) => Ok(tail.next().await?),
             Self::Local(tail) => Ok(tail.next().await?),
-        }
-    }
-}
-
-/// Makes and compares topics.
-#[derive(Clone, Debug)]
-pub enum AnyAdmin {
-    /// Kafka.
-    Kafka(KafkaAdmin),
-    /// The embedded log.
-    Local(LocalAdmin),
-}
-
-impl AnyAdmin {
-    /// Makes the topics that are missing and says of each, in the same order, whether it was made. Safe to repeat.
-    pub async fn apply(&self, specs: &[TopicSpec]) -> Result<Vec<TopicOutcome>, BusFailure> {
-        match self {
-            Self::Kafka(admin) => Ok(admin.apply(specs).await?),
-            Self::Local(admin) => Ok(admin.apply(specs).await?),
-        }
-    }
-
-    /// Every way in which the topics are not as specified, as far as the bus knows such a thing.
-    pub async fn check(&self, specs: &[TopicSpec]) -> Result<Vec<TopicDifference>, BusFailure> {
-        match self {
-            Self::Kafka(admin) => Ok(admin.check(specs).await?),
-            Self::Local(admin) => Ok(admin.check(specs).await?),
         }
     }
 }

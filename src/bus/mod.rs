@@ -7,6 +7,7 @@ pub mod any;
 pub mod direct;
 pub mod kafka;
 pub mod local;
+pub mod nats;
 pub mod publish;
 pub mod replay;
 pub mod tail;

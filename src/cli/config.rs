@@ -46,9 +46,11 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     for bus in [settings.source_bus().map_err(wrong)?, settings.sink_bus().map_err(wrong)?] {
         match bus {
             BusAddress::Kafka(address) => drop(app::kafka_connection(address)?),
+            BusAddress::Nats(address) => drop(app::nats_connection(address)?),
             BusAddress::Local(_) => {}
         }
     }
+    settings.nats_ack_wait_ms().map_err(wrong)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Ending, output, progress};
 use crate::app::{self, Failure};
 use crate::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
-use crate::bus::{kafka, local};
+use crate::bus::{kafka, local, nats};
 use crate::config::{BusAddress, KafkaAddress, Settings};
 use crate::domain::words::Timestamp;
 use crate::wire::instant;
@@ -81,6 +81,14 @@ pub(super) async fn run(arguments: ReplayArguments, settings: &Settings) -> Resu
     let (group, dry_run) = (settings.source.group.clone(), arguments.dry_run);
     let plan = match address {
         BusAddress::Kafka(address) => on_kafka(address, group, inputs, target, dry_run).await?,
+        BusAddress::Nats(address) => {
+            let connection = app::nats_connection(address)?;
+            let plan = nats::plan_replay(&connection, &group, &inputs, &target).await.map_err(Failure::failed)?;
+            if !dry_run {
+                nats::apply_replay(&connection, &plan).await.map_err(Failure::failed)?;
+            }
+            plan
+        }
         BusAddress::Local(file) => {
             let log = app::local_log(&file).await?;
             let plan = local::plan_replay(&log, &group, &inputs, &target).await.map_err(Failure::failed)?;

@@ -21,7 +21,7 @@ pub struct SettingsArguments {
     /// Database: postgres://… or sqlite://FILE (store.url)
     #[arg(long, value_name = "URL", global = true)]
     store_url: Option<String>,
-    /// Bus that events come from: kafka://… or local: (source.url)
+    /// Bus that events come from: kafka://…, nats://… or local: (source.url)
     #[arg(long, value_name = "URL", global = true)]
     source_url: Option<String>,
     /// Bus that announcements go to (sink.url)

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-pub use connection::{BusAddress, KafkaAddress, StoreAddress};
+pub use connection::{BusAddress, KafkaAddress, NatsAddress, StoreAddress};
 pub use error::{Origin, SettingsError};
 pub use keys::TOPIC_KEYS;
 pub use layers::{DEFAULT_FILE, FlagSetting, Sources};

@@ -75,11 +75,19 @@ pub(super) fn registry_address(text: &str) -> Result<(), String> {
 }
 
 pub(super) fn bus_address(text: &str) -> Result<(), String> {
-    if text == "local:" || text.starts_with("nats://") {
+    if text == "local:" {
         return Ok(());
     }
+    if let Some(servers) = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")) {
+        // What stands before the last `@` says who we are.
+        let hosts = servers.rsplit_once('@').map_or(servers, |(_, hosts)| hosts);
+        let right = hosts.trim_end_matches('/').split(',').all(|host| !host.is_empty() && !host.contains(['/', ' ']));
+        return if right { Ok(()) } else { Err("must be nats://host:port,host:port".to_owned()) };
+    }
     let Some(brokers) = text.strip_prefix("kafka://") else {
-        return Err("must be kafka://host:port,host:port, nats://host:port or local:".to_owned());
+        return Err(
+            "must be kafka://host:port,host:port, nats://host:port,host:port, tls://host:port or local:".to_owned()
+        );
     };
     if brokers.contains('@') {
         return Err("must be kafka://host:port,host:port without a user or password; \

@@ -18,6 +18,7 @@ fn kafka(bus: Result<BusAddress, SettingsError>) -> KafkaAddress {
     match bus.unwrap() {
         BusAddress::Kafka(address) => address,
         BusAddress::Local(file) => panic!("{} is no Kafka", file.display()),
+        BusAddress::Nats(address) => panic!("{} is no Kafka", address.url),
     }
 }
 
@@ -271,14 +272,6 @@ fn the_sidecar_refuses_a_public_address_and_says_why() {
 }
 
 #[test]
-fn what_comes_later_is_said_in_one_line_with_the_remedy() {
-    let settings = Settings::load(&flags(&["source.url=nats://localhost:4222"])).unwrap();
-    let source = settings.source_bus().unwrap_err().to_string();
-    assert!(source.starts_with("source.url is nats://localhost:4222, and NATS comes with a later release"), "{source}");
-    assert!(!source.contains('\n'));
-}
-
-#[test]
 fn without_any_setting_bus_and_store_are_one_file() {
     let settings = Settings::default();
     assert_eq!(settings.source_bus().unwrap(), BusAddress::Local("holdfast.db".into()));
@@ -317,4 +310,38 @@ fn a_sink_without_an_address_shares_how_the_source_connects() {
     assert_eq!(sink.url, "kafka://one:1,two:2");
     let properties: Vec<(&str, &str)> = sink.properties.iter().collect();
     assert_eq!(properties, [("linger.ms", "3"), ("security.protocol", "SSL")]);
+}
+
+#[test]
+fn nats_is_reached_with_a_user_a_token_or_credentials_and_none_of_them_is_shown() {
+    let (_guard, secret) = file("hunter2\n");
+    let file_setting = format!("source.nats_files.token={}", secret.file.unwrap().display());
+    let settings = Settings::load(&flags(&[
+        "source.url=nats://one:4222,two:4222",
+        &file_setting,
+        "source.nats.tls_ca=/etc/ca.pem",
+        "source.nats.ack_wait_ms=5000",
+        "sink.nats.tls.ca=/etc/other.pem",
+    ]))
+    .unwrap();
+    let BusAddress::Nats(source) = settings.source_bus().unwrap() else { panic!("a NATS address") };
+    let properties: Vec<(&str, &str)> = source.properties.iter().collect();
+    assert_eq!(properties, [("tls.ca", "/etc/ca.pem"), ("token", "hunter2")]);
+    let BusAddress::Nats(sink) = settings.sink_bus().unwrap() else { panic!("a NATS address") };
+    let properties: Vec<(&str, &str)> = sink.properties.iter().collect();
+    assert_eq!(properties, [("tls.ca", "/etc/other.pem"), ("token", "hunter2")]);
+    assert_eq!(settings.nats_ack_wait_ms().unwrap(), Some(5_000));
+    assert!(!format!("{settings:?}{}", settings.to_toml().unwrap()).contains("hunter2"));
+    let shown = Settings::load(&flags(&["sink.url=nats://shop:hunter2@one"])).unwrap();
+    assert!(!format!("{shown:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_wrong_nats_address_is_refused_with_what_would_be_right() {
+    for wrong in ["nats://", "nats://one,", "nats://a:b@", "tls://one/path"] {
+        let message = refusal(&flags(&[&format!("source.url={wrong}")]));
+        assert!(message.contains("nats://host:port,host:port"), "{message}");
+    }
+    let settings = Settings::load(&flags(&["source.nats.ack_wait_ms=5"])).unwrap();
+    assert!(settings.nats_ack_wait_ms().unwrap_err().to_string().contains("from 1000 to 3600000"));
 }

@@ -138,7 +138,15 @@ async fn every_command_in_the_text_of_a_document_does_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_changes_nothing_that_was_applied_and_refuses_while_workers_run() {
-    let installation = Installation::new().await;
+    replays(Installation::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_on_nats_does_so_as_well() {
+    replays(Installation::on_nats().await).await;
+}
+
+async fn replays(installation: Installation) {
     let events = blocks("README.md", "json").concat();
     installation.publish_lines(&["publish", "-"], &events);
     let mut worker = installation.worker();

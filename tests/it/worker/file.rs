@@ -11,7 +11,7 @@ async fn a_worker_on_a_file_is_migrated_killed_verified_and_backed_up_like_any_o
     let kafka = tokio::task::spawn_blocking(shared_kafka).await.expect("Kafka should start");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let file = folder.path().join("shop.db");
-    let installation = Installation::bare(format!("sqlite://{}", file.display()), kafka);
+    let installation = Installation::bare(format!("sqlite://{}", file.display()), kafka.url());
     installation.succeed(&["topics", "apply"]);
     let refused = installation.output(&["run"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

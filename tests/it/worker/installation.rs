@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::servers::{KafkaAddress, shared_kafka};
+use crate::servers::{shared_kafka, shared_nats};
 use crate::shop::{OnPostgres, OnSqlite, StoreKind, new_database};
 
 /// Longer than anything here takes on a slow machine.
@@ -18,7 +18,9 @@ pub struct Installation {
     pub database: String,
     /// Where the worker finds it; a proxy may stand before it.
     pub store_url: String,
-    pub kafka: KafkaAddress,
+    pub source_url: String,
+    /// Where announcements go, when not there.
+    pub sink_url: Option<String>,
     prefix: String,
     pub environment: Vec<(String, String)>,
 }
@@ -41,15 +43,27 @@ impl Installation {
     /// On the servers that all tests share, with topics made.
     pub async fn new() -> Self {
         let kafka = tokio::task::spawn_blocking(shared_kafka).await.expect("Kafka should start");
-        let installation = Self::bare(new_database().await, kafka);
+        Self::made(kafka.url(), None).await
+    }
+
+    /// The same on NATS.
+    pub async fn on_nats() -> Self {
+        let nats = tokio::task::spawn_blocking(shared_nats).await.expect("NATS should start");
+        Self::made(nats.url(), None).await
+    }
+
+    /// With topics made on buses that may differ.
+    pub async fn made(source_url: String, sink_url: Option<String>) -> Self {
+        let installation = Self { sink_url, ..Self::bare(new_database().await, source_url) };
         installation.succeed(&["topics", "apply"]);
         installation
     }
 
     /// Nothing made yet.
-    pub fn bare(database: String, kafka: KafkaAddress) -> Self {
+    pub fn bare(database: String, source_url: String) -> Self {
         let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
-        Self { store_url: database.clone(), database, kafka, prefix, environment: Vec::new() }
+        let store_url = database.clone();
+        Self { store_url, database, source_url, sink_url: None, prefix, environment: Vec::new() }
     }
 
     /// A topic as the broker names it.
@@ -61,9 +75,7 @@ impl Installation {
     pub fn embedded() -> (Self, tempfile::TempDir) {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("holdfast.db").display());
-        let mut installation = Self::bare(url, KafkaAddress { bootstrap: "nowhere".to_owned() });
-        installation.environment.push(("HOLDFAST__SOURCE__URL".to_owned(), "local:".to_owned()));
-        (installation, folder)
+        (Self::bare(url, "local:".to_owned()), folder)
     }
 
     /// A command of the binary with this installation's settings.
@@ -72,7 +84,9 @@ impl Installation {
         command
             .args(arguments)
             .env("HOLDFAST__STORE__URL", &self.store_url)
-            .env("HOLDFAST__SOURCE__URL", format!("kafka://{}", self.kafka.bootstrap))
+            .env("HOLDFAST__SOURCE__URL", &self.source_url)
+            // One that is empty counts as unset.
+            .env("HOLDFAST__SINK__URL", self.sink_url.as_deref().unwrap_or_default())
             .env("HOLDFAST__SOURCE__GROUP", format!("{}group", self.prefix))
             .env("HOLDFAST__TOPICS__PREFIX", &self.prefix)
             .env("HOLDFAST__SINK__ENCODING", "json")
@@ -80,6 +94,7 @@ impl Installation {
             .env("HOLDFAST__TOPICS__PARTITIONS", "3")
             // Workers of the tests lose sight of each other sooner than real ones, so that takeovers are quick.
             .env("HOLDFAST__SOURCE__KAFKA__SESSION.TIMEOUT.MS", "6000")
+            .env("HOLDFAST__SOURCE__NATS__ACK_WAIT_MS", "3000")
             .env("HOLDFAST__RELAY__LEASE_S", "2")
             .envs(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command

@@ -8,6 +8,7 @@ mod ends;
 mod faults;
 mod file;
 mod installation;
+mod nats;
 mod page;
 mod progress;
 mod registry;

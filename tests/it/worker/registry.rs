@@ -62,7 +62,7 @@ async fn a_worker_reads_and_writes_bodies_that_a_real_registry_knows() {
         "order_id": "O-1", "order_version": null, "cart_id": null, "policy": null, "ttl_s": null,
         "lines": [{"sku": "A", "location": null, "quantity": 4}],
     });
-    let server = format!("kafka://{}", installation.kafka.bootstrap);
+    let server = installation.source_url.clone();
     let connection = KafkaConnection::new(&server, "test", Default::default()).expect("an address");
     let topics = [installation.topic("sku-registered"), installation.topic("order-created")];
     let publisher = KafkaPublisher::open(&connection, &topics).await.expect("a publisher");
@@ -78,7 +78,7 @@ async fn a_worker_reads_and_writes_bodies_that_a_real_registry_knows() {
 
     assert_eq!(installation.number("select count(*) from dead_letter").await, 0);
     assert_eq!(installation.number("select on_hand from stock where sku = 'A'").await, 6);
-    let ground = Ground::on(installation.kafka.clone());
+    let ground = Ground::shared();
     let changes = ground.read(&installation.topic("stock-changed"), 2).await;
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
     for change in changes {

@@ -28,7 +28,7 @@ fn assert_one_line(said: &str, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     let mut installation = Installation::new().await;
-    let (store_url, kafka) = (installation.store_url.clone(), installation.kafka.clone());
+    let (store_url, kafka) = (installation.store_url.clone(), installation.source_url.clone());
 
     installation.store_url = format!("postgres://nobody@127.0.0.1:{}/shop", free_port());
     let (code, said) = refused(&installation, &[]);
@@ -57,7 +57,7 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     assert!(!said.contains("order-created"), "only what is missing is named: {said}");
 
     // On a cluster of their own they are looked for there.
-    let elsewhere = format!("sink.url=kafka://localhost:{}", kafka.bootstrap.rsplit(':').next().expect("a port"));
+    let elsewhere = format!("sink.url=kafka://localhost:{}", kafka.rsplit(':').next().expect("a port"));
     let (code, said) =
         refused(&installation, &["--set", &elsewhere, "--set", "topics.names.low-stock=nobody.made.this"]);
     assert_eq!(code, 1, "{said}");
@@ -93,11 +93,12 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     assert_eq!(code, 1, "{said}");
     assert_one_line(&said, &[&address, "another port"]);
 
-    installation.kafka.bootstrap = format!("127.0.0.1:{}", free_port());
+    let nobody = format!("127.0.0.1:{}", free_port());
+    installation.source_url = format!("kafka://{nobody}");
     let (code, said) = refused(&installation, &[]);
     assert_eq!(code, 1, "{said}");
-    assert_one_line(&said, &[&installation.kafka.bootstrap, "check the address"]);
-    installation.kafka = kafka;
+    assert_one_line(&said, &[&nobody, "check the address"]);
+    installation.source_url = kafka;
 }
 
 #[tokio::test(flavor = "multi_thread")]
