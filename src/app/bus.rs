@@ -297,7 +297,9 @@ impl Buses {
         let no_log = || Failure::Failed("the embedded log is not open".to_owned());
         let source = match self.source {
             SourceBus::Kafka(settings) => AnySource::Kafka(KafkaSource::open(settings).await.map_err(Failure::failed)?),
-            SourceBus::Nats(settings) => AnySource::Nats(NatsSource::open(settings).await.map_err(Failure::failed)?),
+            SourceBus::Nats(settings) => {
+                AnySource::Nats(Box::new(NatsSource::open(settings).await.map_err(Failure::failed)?))
+            }
             SourceBus::Local(_) => {
                 let log = log.clone().ok_or_else(no_log)?;
                 let settings = LocalSourceSettings::new(log, &settings.source.group, names(&topics.inputs()));
@@ -306,7 +308,7 @@ impl Buses {
         };
         let sink = match self.sink {
             SinkBus::Kafka(settings) => AnySink::Kafka(KafkaSink::new(settings)),
-            SinkBus::Nats(settings) => AnySink::Nats(NatsSink::new(settings)),
+            SinkBus::Nats(settings) => AnySink::Nats(Box::new(NatsSink::new(settings))),
             SinkBus::Local(_) => AnySink::Local(LocalSink::new(LocalSinkSettings {
                 log: log.ok_or_else(no_log)?,
                 progress: topics.progress().to_string(),

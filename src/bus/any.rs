@@ -30,7 +30,7 @@ pub enum AnySource {
     /// Kafka.
     Kafka(KafkaSource),
     /// NATS.
-    Nats(NatsSource),
+    Nats(Box<NatsSource>),
     /// The embedded log.
     Local(LocalSource),
 }
@@ -100,7 +100,7 @@ pub enum AnySink {
     /// Kafka.
     Kafka(KafkaSink),
     /// NATS.
-    Nats(NatsSink),
+    Nats(Box<NatsSink>),
     /// The embedded log.
     Local(LocalSink),
 }
