@@ -126,7 +126,9 @@ pub fn kafka_admin(settings: &Settings) -> Result<KafkaAdmin, Failure> {
 pub(super) fn kafka_source_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSourceSettings, Failure> {
     let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
     let inputs = topics.inputs().iter().map(ToString::to_string).collect();
-    Ok(KafkaSourceSettings::new(kafka_connection(address)?, &settings.source.group, inputs))
+    let source = KafkaSourceSettings::new(kafka_connection(address)?, &settings.source.group, inputs);
+    // A broker that is away must leave the rest of the drain its time.
+    Ok(KafkaSourceSettings { close_timeout: source.close_timeout.min(settings.drain_timeout() / 4), ..source })
 }
 
 pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSinkSettings, Failure> {
