@@ -137,8 +137,7 @@ impl Buses {
         let wrong = |error: SettingsError| Failure::Settings(error.to_string());
         let source = match settings.source_bus().map_err(wrong)? {
             BusAddress::Kafka(address) => {
-                let connection = kafka_connection(address)?;
-                SourceBus::Kafka(KafkaSourceSettings::new(connection, &settings.source.group, names(&topics.inputs())))
+                SourceBus::Kafka(kafka_source(settings, topics, address)?)
             }
             BusAddress::Nats(address) => {
                 let connection = nats_connection(address)?;
@@ -317,6 +316,13 @@ impl Buses {
         };
         Ok((source, sink))
     }
+}
+
+fn kafka_source(settings: &Settings, topics: &Topics, address: KafkaAddress) -> Result<KafkaSourceSettings, Failure> {
+    let connection = kafka_connection(address)?;
+    let source = KafkaSourceSettings::new(connection, &settings.source.group, names(&topics.inputs()));
+    // A broker that is away must leave the rest of the drain its time.
+    Ok(KafkaSourceSettings { close_timeout: source.close_timeout.min(settings.drain_timeout() / 4), ..source })
 }
 
 fn kafka_sink(settings: &Settings, topics: &Topics, address: KafkaAddress) -> Result<KafkaSinkSettings, Failure> {

@@ -285,6 +285,19 @@ mod tests {
         }
     }
 
+    fn every_client(connection: &KafkaConnection) -> [ClientConfig; 8] {
+        [
+            connection.group_consumer("group", 12, Duration::from_secs(1)),
+            connection.reader(),
+            connection.uncommitted_reader(),
+            connection.assigned_reader(Duration::from_millis(10)),
+            connection.group_observer("group"),
+            connection.producer(1, LARGEST_RECORD_BYTES),
+            connection.transactional_producer("id", LARGEST_RECORD_BYTES),
+            connection.administrator(),
+        ]
+    }
+
     #[test]
     fn properties_for_tls_and_sasl_pass_through() {
         let properties = [
@@ -301,16 +314,7 @@ mod tests {
         ];
         let given = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let connection = KafkaConnection::new("kafka://127.0.0.1:9093", "test", given).unwrap();
-        for client in [
-            connection.group_consumer("group", 12, Duration::from_secs(1)),
-            connection.reader(),
-            connection.uncommitted_reader(),
-            connection.assigned_reader(Duration::from_millis(10)),
-            connection.group_observer("group"),
-            connection.producer(1, LARGEST_RECORD_BYTES),
-            connection.transactional_producer("id", LARGEST_RECORD_BYTES),
-            connection.administrator(),
-        ] {
+        for client in every_client(&connection) {
             for (name, value) in properties {
                 assert_eq!(client.get(name), Some(value), "{name}");
             }
@@ -336,16 +340,7 @@ mod tests {
     #[test]
     fn every_client_configuration_is_understood() {
         let connection = with_property("security.protocol", "plaintext").unwrap();
-        for config in [
-            connection.group_consumer("group", 12, Duration::from_secs(1)),
-            connection.reader(),
-            connection.uncommitted_reader(),
-            connection.assigned_reader(Duration::from_millis(10)),
-            connection.group_observer("group"),
-            connection.producer(1, LARGEST_RECORD_BYTES),
-            connection.transactional_producer("id", LARGEST_RECORD_BYTES),
-            connection.administrator(),
-        ] {
+        for config in every_client(&connection) {
             config.create_native_config().unwrap();
         }
     }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use super::installation::{DEADLINE, Installation, Worker, free_port};
-use crate::shop::{event, lines};
+use crate::servers::{Action, Servers};
+use crate::shop::{event, lines, new_database};
 
 fn stock() -> Value {
     event("sku-registered", "r-A", json!({"sku": "A", "initial": 1_000}))
@@ -99,6 +100,31 @@ async fn a_second_signal_ends_it_at_once_and_a_drain_that_takes_too_long_fails_a
     assert_eq!(last.wait(), Some(0));
     installation.assert_sound().await;
     assert_eq!(installation.number("select on_hand from stock where sku = 'A'").await, 1_000 - 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_broker_is_away_ends_in_good_order_and_the_next_one_announces_the_rest() {
+    let servers = tokio::task::spawn_blocking(|| Servers::start(&["kafka"])).await.expect("Kafka should start");
+    let installation = Installation::bare(new_database().await, servers.address("kafka"));
+    installation.succeed(&["topics", "apply"]);
+    installation.publish(&[stock()]);
+    let mut worker = heard_worker(
+        &installation,
+        &[("HOLDFAST__DRAIN_TIMEOUT_MS", "8000"), ("HOLDFAST__LOG__LEVEL", "warn"), ("HOLDFAST__RELAY__LEASE_S", "2")],
+    );
+    installation.wait_until_handled(1).await;
+    servers.act(Action::Pause, "kafka");
+    let address = format!("http://127.0.0.1:{}/api/v1/events", worker.http_port);
+    let handled = reqwest::Client::new().post(address).json(&orders(0, 1)).send().await.expect("an answer");
+    assert!(handled.text().await.expect("text").contains("applied"), "the database is there");
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0), "{}", said(&mut worker));
+    servers.act(Action::Resume, "kafka");
+    let mut next = installation.worker();
+    installation.wait_until_handled(2).await;
+    next.signal("TERM");
+    assert_eq!(next.wait(), Some(0));
+    installation.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
