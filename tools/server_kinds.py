@@ -142,11 +142,13 @@ class Kafka(Server):
         super().prepare()
         addresses = {
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
             "log.dirs": str(self.data),
         }
-        lines = [f"{key}={value}\n" for key, value in {**self.SETTINGS, **self.options, **addresses}.items()]
+        # Who wants a proxy before the broker has it tell its clients so.
+        advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}"}
+        settings = {**self.SETTINGS, **advertised, **self.options, **addresses}
+        lines = [f"{key}={value}\n" for key, value in settings.items()]
         self.settings_file.write_text("".join(lines))
         if not (self.data / "meta.properties").exists():
             self._format()
@@ -196,7 +198,9 @@ class Registry(Server):
 
 
 class Nats(Server):
-    """One NATS server with JetStream. Anybody may connect unless the options name a user and password or a token."""
+    """One NATS server with JetStream. Anybody may connect unless the options name a user and password or a token.
+
+    An option `max_payload` is the server's own, `settings` names a file with more of those; the rest is JetStream's."""
 
     name = "nats"
 
@@ -209,6 +213,8 @@ class Nats(Server):
         self.monitor_port = ports.take()
         self.settings_file = self.folder / "server.conf"
         self.access = {name: options.pop(name) for name in ("user", "password", "token") if name in options}
+        self.max_payload = options.pop("max_payload", None)
+        self.more_settings = options.pop("settings", None)
         self.options = options
 
     def prepare(self) -> None:
@@ -219,6 +225,10 @@ class Nats(Server):
         if self.access:
             access = (f"  {name}: {json.dumps(value)}" for name, value in self.access.items())
             lines += ["authorization {", *access, "}"]
+        if self.max_payload:
+            lines.append(f"max_payload: {self.max_payload}")
+        if self.more_settings:
+            lines.append(Path(self.more_settings).read_text())
         self.settings_file.write_text("\n".join(lines) + "\n")
 
     def command(self) -> list[str]:

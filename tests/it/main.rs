@@ -1,8 +1,9 @@
 //! The integration tests: one binary, so that they are linked once.
 
-#![expect(clippy::duplicate_mod, reason = "the tests of a store stand once and are compiled below every store")]
+#![expect(clippy::duplicate_mod, reason = "tests of a store or a bus stand once, compiled below each")]
 
 mod batch_cost;
+mod buses;
 mod contract;
 mod dependencies;
 mod floors;
@@ -24,6 +25,9 @@ mod nats_replay;
 mod nats_sink;
 mod nats_source;
 mod nats_support;
+mod on_kafka;
+mod on_local;
+mod on_nats;
 mod on_postgres;
 mod on_sqlite;
 mod relay;

@@ -191,9 +191,9 @@ async fn missing_streams_foreign_messages_and_large_records_are_errors_that_name
 
     let mut sink = NatsSink::new(ground.sink_settings().await);
     sink.open().await.unwrap();
-    let large = OutputRecord { payload: Some(vec![b'x'; 2_000_000]), ..output(&topic, "k", 1) };
+    let large = OutputRecord { payload: Some(vec![b'x'; 10_000_000]), ..output(&topic, "k", 1) };
     let refused = sink.publish(vec![large], progress(1, 1)).await.unwrap_err();
-    assert!(matches!(&refused, SinkError::Fatal(text) if text.contains("max_payload")), "{refused}");
+    assert!(matches!(&refused, SinkError::TooLarge(text) if text.contains("max_payload")), "{refused}");
 
     ground.context().await.publish(topic, "not ours".into()).await.unwrap().await.unwrap();
     let foreign = sink.open().await.unwrap_err();

@@ -28,6 +28,8 @@ pub enum Action {
     Kill,
     /// On its old port and data.
     Start,
+    /// A clean end and a start.
+    Restart,
     /// Freeze it: connections stay open and nothing answers.
     Pause,
     /// End a pause.
@@ -104,6 +106,7 @@ impl Servers {
         let word = match action {
             Action::Kill => "kill",
             Action::Start => "start",
+            Action::Restart => "restart",
             Action::Pause => "pause",
             Action::Resume => "resume",
         };
@@ -134,11 +137,12 @@ pub fn shared_kafka() -> KafkaAddress {
     SHARED.get_or_init(|| Servers::start(&["kafka"])).address("kafka")
 }
 
-/// The NATS server that all tests of this process share.
+/// The NATS server that all tests of this process share. It takes events as large as they may be.
 pub fn shared_nats() -> NatsAddress {
     // As above.
     static SHARED: OnceLock<Servers> = OnceLock::new();
-    SHARED.get_or_init(|| Servers::start(&["nats"])).address("nats")
+    let large = ["--nats-option=max_payload=9437184".to_owned()];
+    SHARED.get_or_init(|| Servers::start_with(&["nats"], &large)).address("nats")
 }
 
 fn read_line<T: DeserializeOwned>(answers: &mut BufReader<ChildStdout>) -> T {

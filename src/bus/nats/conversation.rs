@@ -97,10 +97,12 @@ impl Conversation {
     }
 }
 
-/// A message that no try will bring through, or one that may have come through.
+/// A message that the server does not take, or one that may have come through.
 pub(super) fn too_large_or_unclear(said: &str) -> SinkError {
     match said.contains("max payload") {
-        true => SinkError::Fatal(format!("a record is larger than the server takes ({said}); raise its max_payload")),
+        true => {
+            SinkError::TooLarge(format!("a record is larger than the server takes ({said}); raise its max_payload"))
+        }
         false => unclear(said),
     }
 }

@@ -25,6 +25,16 @@ pub(super) struct Outgoing {
     pub payload: Vec<u8>,
 }
 
+impl Outgoing {
+    /// Its size as the server counts it: payload and headers, without the subject.
+    pub fn bytes(&self) -> usize {
+        let line =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_ref().len() + value.as_str().len() + ": \r\n".len();
+        let lines = self.headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        self.payload.len() + "NATS/1.0\r\n\r\n".len() + lines.map(line).sum::<usize>()
+    }
+}
+
 /// The message of a record. Its timestamp is left out: the server gives its own.
 pub(super) fn outgoing(record: OutputRecord) -> Outgoing {
     let OutputRecord { topic, key, headers: given, payload, timestamp: _ } = record;

@@ -16,6 +16,8 @@ const ATOMIC_MESSAGES: usize = 1_000;
 /// From how many messages on a batch is atomic. The server writes it apart first and syncs that, which takes some 10 ms
 /// more than the messages alone; measured, it costs nothing beside a thousand messages, and ten times the rest for thirty.
 const ATOMIC_FROM: usize = 500;
+/// What publishing adds to the headers of a message at most.
+const ADDED_BYTES: usize = 1_024;
 /// How many publications wait for their acknowledgement at a time.
 const IN_FLIGHT: usize = 512;
 
@@ -28,6 +30,8 @@ pub(super) struct Lane {
     pub last: Option<u64>,
     /// Whether it takes several messages as one.
     pub is_atomic: bool,
+    /// The largest message that it takes, in bytes with headers.
+    pub largest: usize,
 }
 
 /// What went wrong, by what is known of the stream.
@@ -46,6 +50,18 @@ impl From<SinkError> for Refused {
 }
 
 impl Lane {
+    /// Looks whether the stream takes each of these, before any is on its way: a part that is there already would stand
+    /// there twice once what is too large was made smaller.
+    pub fn demand_room(&self, messages: &[Outgoing]) -> Result<(), SinkError> {
+        let most = self.largest.saturating_sub(ADDED_BYTES);
+        let Some(large) = messages.iter().find(|message| message.bytes() > most) else { return Ok(()) };
+        let (stream, subject, bytes) = (&self.stream, &large.subject, large.bytes());
+        Err(SinkError::TooLarge(format!(
+            "a record of {bytes} bytes to {subject} is larger than stream {stream} takes, which is {most}; raise \
+             max_payload of the server, and max_msg_size of the stream where it has one"
+        )))
+    }
+
     /// Publishes messages in order and returns when each is confirmed. `finish` is called on each message that ends a
     /// part of them which the stream holds whole or not at all, with the number of messages up to there. Not
     /// cancel-safe.
@@ -167,7 +183,7 @@ impl Lane {
         match err_code {
             // Wrong last sequence, in two wordings; a message id that is known.
             10_071 | 10_164 | 10_201 => Err(Refused::Moved(said)),
-            10_054 => Err(SinkError::Fatal(format!("{said}; raise max_msg_size of the stream")).into()),
+            10_054 => Err(SinkError::TooLarge(format!("{said}; raise max_msg_size of the stream")).into()),
             10_060 => Err(SinkError::Fatal(format!("{said}; another stream has its subjects")).into()),
             10_174 => Err(SinkError::Fatal(format!("{said}; compare the stream with: holdfast topics check")).into()),
             _ => Err(unclear(&said).into()),

@@ -68,21 +68,21 @@ impl NatsSink {
         let client = connection.connect(*open_timeout, link).await.map_err(sink_error)?;
         let context = jetstream::new(client.clone());
         let out = lane(&context, connection.servers(), &names::stream(out), *at_least_once).await?;
-        let dead = lane(&context, connection.servers(), &names::stream(dead_letters), *at_least_once).await?;
+        let dead_letters = lane(&context, connection.servers(), &names::stream(dead_letters), *at_least_once).await?;
         if *at_least_once {
             let end = End::default();
-            let open = Open { client, out, dead_letters: dead, end, last_dead_letter: None, has_published: false };
+            let open = Open { client, out, dead_letters, end, last_dead_letter: None, has_published: false };
             return Ok((open, None));
         }
         let (mark, progress) = match last_message(&context, &out.stream).await? {
             Some(last) => read_mark(&out.stream, &last).map(|mark| (Some(mark), mark.progress()))?,
             None => (None, None),
         };
-        let last_dead_letter = last_message(&context, &dead.stream)
+        let last_dead_letter = last_message(&context, &dead_letters.stream)
             .await?
             .and_then(|last| last.headers.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned()));
         let end = mark.map_or_else(End::default, |mark| End { complete: mark.complete, reached: mark.reached });
-        Ok((Open { client, out, dead_letters: dead, end, last_dead_letter, has_published: false }, progress))
+        Ok((Open { client, out, dead_letters, end, last_dead_letter, has_published: false }, progress))
     }
 
     /// Why a stream is not where it was left: another relay writes, or an answer of ours was lost. A relay that finds
@@ -112,7 +112,7 @@ impl Open {
         let patience = settings.publish_timeout;
         let is_letter = |record: &OutputRecord| *record.topic == *settings.dead_letters;
         let (letters, announcements): (Vec<_>, Vec<_>) = records.into_iter().partition(is_letter);
-        self.bury(letters, patience).await?;
+        let (letters, last_letter) = self.unburied(letters);
         let before = self.end;
         let complete = Some(Complete::from(progress));
         let (mut messages, seqs): (Vec<Outgoing>, Vec<Option<i64>>) =
@@ -124,6 +124,13 @@ impl Open {
             // Nothing to announce, or all of it stands there: only how far publishing is.
             let (subject, headers) = (settings.progress.clone(), HeaderMap::new());
             messages.push(Outgoing { subject, headers, payload: Vec::new() });
+        }
+        self.dead_letters.demand_room(&letters)?;
+        self.out.demand_room(&messages)?;
+        // What says how far publishing is comes behind them.
+        if let Some(last) = last_letter {
+            self.dead_letters.publish(&self.client, letters, |_, _| {}, patience).await?;
+            self.last_dead_letter = Some(last);
         }
         // Up to each message: the last `seq` in the stream once it stands there.
         let reached: Vec<i64> = seqs
@@ -145,24 +152,19 @@ impl Open {
         Ok(())
     }
 
-    /// Dead letters go first: what says how far publishing is comes behind them. Those that stand in the stream already
-    /// are known by the id of the last one.
-    async fn bury(&mut self, letters: Vec<OutputRecord>, patience: Duration) -> Result<(), Refused> {
+    /// The messages of dead letters, without those that stand in the stream already, and the id of the last one.
+    fn unburied(&self, letters: Vec<OutputRecord>) -> (Vec<Outgoing>, Option<String>) {
         let mut letters: Vec<(String, OutputRecord)> =
             letters.into_iter().map(|letter| (letter_id(&letter), letter)).collect();
         let there = self.last_dead_letter.as_ref().and_then(|last| letters.iter().rposition(|(id, _)| id == last));
         letters.drain(..there.map_or(0, |index| index + 1));
-        let Some((last, _)) = letters.last() else { return Ok(()) };
-        let last = last.clone();
+        let last = letters.last().map(|(id, _)| id.clone());
         let message = |(id, letter): (String, OutputRecord)| {
             let mut message = message::outgoing(letter);
             message.headers.insert(header::NATS_MESSAGE_ID, id.as_str());
             message
         };
-        let messages = letters.into_iter().map(message).collect();
-        self.dead_letters.publish(&self.client, messages, |_, _| {}, patience).await?;
-        self.last_dead_letter = Some(last);
-        Ok(())
+        (letters.into_iter().map(message).collect(), last)
     }
 }
 
@@ -207,7 +209,11 @@ async fn lane(context: &Context, servers: &str, name: &str, at_least_once: bool)
         Ok(stream) => {
             let info = stream.cached_info();
             let last = (!at_least_once).then_some(info.state.last_sequence);
-            Ok(Lane { stream: name.to_owned(), last, is_atomic: info.config.allow_atomic_publish && !at_least_once })
+            // A stream without a limit of its own says that as -1.
+            let own = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
+            let largest = own.unwrap_or(usize::MAX).min(context.client().max_payload());
+            let is_atomic = info.config.allow_atomic_publish && !at_least_once;
+            Ok(Lane { stream: name.to_owned(), last, is_atomic, largest })
         }
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {

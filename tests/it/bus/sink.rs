@@ -1,0 +1,146 @@
+//! Publishing: each record once, in order, whatever happens between a publication and its answer.
+
+use holdfast::ports::{Header, OutputRecord, Sink, SinkError};
+
+use super::Bus;
+use crate::buses::{Fencing, cut_after, open_again, progress};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_publishing_has_come_is_read_back() {
+    let bus = Bus::open().await;
+    let mut sink = bus.sink().await;
+    let unopened = sink.publish(bus.announcements(1..=1), progress(1, 1)).await.unwrap_err();
+    assert!(matches!(unopened, SinkError::Unclear(_)), "{unopened}");
+    assert_eq!(sink.open().await.unwrap(), None);
+    for batch in 1..=3 {
+        let seqs = batch * 10 - 9..=batch * 10;
+        sink.publish(bus.announcements(seqs), progress(batch, batch * 10)).await.unwrap();
+    }
+    assert_eq!(sink.open().await.unwrap(), Some(progress(3, 30)));
+    // A batch that announces nothing.
+    sink.publish(Vec::new(), progress(4, 30)).await.unwrap();
+    assert_eq!(sink.open().await.unwrap(), Some(progress(4, 30)));
+    sink.close().await;
+    let mut sink = bus.sink().await;
+    assert_eq!(sink.open().await.unwrap(), Some(progress(4, 30)));
+    sink.publish(bus.announcements(31..=31), progress(5, 31)).await.unwrap();
+    sink.close().await;
+    assert_eq!(bus.announced().await, (1..=31).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_publication_goes_through_whole_and_in_order() {
+    let bus = Bus::open().await;
+    let mut sink = bus.sink().await;
+    sink.open().await.unwrap();
+    sink.publish(bus.announcements(1..=2_500), progress(1, 2_500)).await.unwrap();
+    assert_eq!(sink.open().await.unwrap(), Some(progress(1, 2_500)));
+    assert_eq!(bus.announced().await, (1..=2_500).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_whose_answer_is_lost_is_found_and_not_repeated() {
+    let bus = Bus::open_alone().await;
+    let mut sink = bus.sink().await;
+    sink.open().await.unwrap();
+    sink.publish(bus.announcements(1..=3), progress(1, 3)).await.unwrap();
+    sink.close().await;
+    // Small, and large enough for whatever a bus does with large ones.
+    for (batch, seqs) in [(2, 4..=8), (3, 9..=900)] {
+        let last = *seqs.end();
+        let mut unsure = bus.publish_unheard(bus.announcements(seqs), progress(batch, last)).await;
+        assert_eq!(open_again(&mut unsure).await, (batch, last));
+        unsure.close().await;
+    }
+    let mut heir = bus.sink().await;
+    assert_eq!(open_again(&mut heir).await, (3, 900));
+    heir.publish(bus.announcements(901..=901), progress(4, 901)).await.unwrap();
+    assert_eq!(bus.announced().await, (1..=901).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_is_cut_anywhere_is_published_once() {
+    let bus = Bus::open().await;
+    let mut sink = bus.sink().await;
+    let (mut cuts, batches) = (0, 12);
+    for batch in 1..=batches {
+        let (before, last) = ((batch - 1) * 4, batch * 4);
+        let mut records = bus.announcements(before + 1..=last);
+        records.push(bus.dead_letter(batch));
+        let mut waits = batch as usize;
+        loop {
+            let found = open_again(&mut sink).await;
+            if found == (batch, last) {
+                break;
+            }
+            assert_eq!(found.0, batch - 1, "the progress is of another batch");
+            match cut_after(waits, sink.publish(records.clone(), progress(batch, last))).await {
+                Some(Ok(())) => break,
+                // What was cut may arrive between the reading and the publication.
+                Some(Err(SinkError::Unclear(_))) => {}
+                Some(Err(error)) => panic!("{error}"),
+                None => {
+                    cuts += 1;
+                    let refused = sink.publish(Vec::new(), progress(batch, last)).await.unwrap_err();
+                    assert!(matches!(refused, SinkError::Unclear(_)), "{refused}");
+                }
+            }
+            waits += 1;
+        }
+    }
+    assert!(cuts > 0, "no publication was cut");
+    assert_eq!(bus.announced().await, (1..=batches * 4).collect::<Vec<_>>());
+    let letters: Vec<_> = bus.buried().await.into_iter().map(|letter| letter.payload).collect();
+    assert_eq!(letters, (1..=batches).map(|batch| bus.dead_letter(batch).payload).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_sink_that_comes_back_is_refused_and_changes_nothing() {
+    let bus = Bus::open().await;
+    let mut older = bus.sink().await;
+    older.open().await.unwrap();
+    older.publish(bus.announcements(1..=2), progress(1, 2)).await.unwrap();
+    let mut heir = bus.sink().await;
+    assert_eq!(heir.open().await.unwrap(), Some(progress(1, 2)));
+    heir.publish(bus.announcements(3..=4), progress(2, 4)).await.unwrap();
+    let fenced = older.publish(bus.announcements(3..=5), progress(2, 5)).await.unwrap_err();
+    assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
+    assert_eq!(bus.announced().await, [1, 2, 3, 4]);
+
+    // Should two take themselves for the one that publishes, one of them does.
+    assert_eq!(older.open().await.unwrap(), Some(progress(2, 4)));
+    let next = || (bus.announcements(5..=6), progress(3, 6));
+    let (records, done) = next();
+    let of_heir = heir.publish(records, done).await;
+    let (records, done) = next();
+    let of_older = older.publish(records, done).await;
+    let (won, lost) = match Bus::FENCING {
+        Fencing::Opening => (of_older, of_heir),
+        Fencing::Publishing => (of_heir, of_older),
+    };
+    won.unwrap();
+    assert!(matches!(lost, Err(SinkError::Fenced(_) | SinkError::Unclear(_))), "{lost:?}");
+    assert_eq!(bus.announced().await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(open_again(&mut bus.sink().await).await, (3, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_keep_their_bytes_and_their_order() {
+    let bus = Bus::open().await;
+    let mut sink = bus.sink().await;
+    sink.open().await.unwrap();
+    sink.publish((0..3).map(|offset| bus.dead_letter(offset)).collect(), progress(1, 0)).await.unwrap();
+    let mixed = [vec![bus.dead_letter(3)], bus.announcements(1..=1), vec![bus.dead_letter(4)]].concat();
+    sink.publish(mixed, progress(2, 1)).await.unwrap();
+    assert_eq!(sink.open().await.unwrap(), Some(progress(2, 1)));
+    let buried = bus.buried().await;
+    assert_eq!(buried.len(), 5);
+    for (offset, (buried, sent)) in buried.into_iter().zip((0..).map(|offset| bus.dead_letter(offset))).enumerate() {
+        let OutputRecord { key, headers, payload, .. } = Bus::carried(sent);
+        // A bus may add what it needs itself.
+        let is_ours = |(name, _): &Header| name.starts_with("dead-letter-");
+        let found: Vec<Header> = buried.headers.into_iter().filter(is_ours).collect();
+        assert_eq!((buried.key, found, buried.payload), (key, headers, payload), "letter {offset}");
+    }
+    assert_eq!(bus.announced().await, [1]);
+}
