@@ -29,7 +29,7 @@ impl Outgoing {
     /// Its size as the server counts it: payload and headers, without the subject.
     pub fn bytes(&self) -> usize {
         let line =
-            |(name, value): (&HeaderName, &HeaderValue)| name.as_ref().len() + value.as_str().len() + ": \r\n".len();
+            |(name, value): (&HeaderName, &HeaderValue)| name.to_string().len() + value.as_str().len() + ": \r\n".len();
         let lines = self.headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         self.payload.len() + "NATS/1.0\r\n\r\n".len() + lines.map(line).sum::<usize>()
     }

@@ -127,7 +127,9 @@ impl Lane {
         Ok(())
     }
 
-    /// One after the other, without waiting for the answer to one before the next is sent.
+    /// One after the other, without waiting for the answer to one before the next is sent. So each but the first also
+    /// names the id that must stand before it: where another relay has written meanwhile, the sequence alone would fit
+    /// again for some later message, and leave a hole before it.
     async fn publish_singly(
         &mut self,
         client: &Client,
@@ -136,11 +138,16 @@ impl Lane {
     ) -> Result<(), Refused> {
         let mut conversation = Conversation::begin(client, IN_FLIGHT).await?;
         let mut expected = self.last;
+        let mut before: Option<HeaderValue> = None;
         for mut message in messages {
             message.headers.insert(header::NATS_EXPECTED_STREAM, self.stream.as_str());
             if let Some(last) = expected {
                 message.headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last));
                 expected = Some(last + 1);
+                if let Some(before) = before.take() {
+                    message.headers.insert(header::NATS_EXPECTED_LAST_MESSAGE_ID, before);
+                }
+                before = message.headers.get(header::NATS_MESSAGE_ID).cloned();
             }
             while conversation.is_full() {
                 self.hear(&mut conversation, deadline).await?;
@@ -181,8 +188,8 @@ impl Lane {
         };
         let said = format!("stream {stream}: {description}");
         match err_code {
-            // Wrong last sequence, in two wordings; a message id that is known.
-            10_071 | 10_164 | 10_201 => Err(Refused::Moved(said)),
+            // Wrong last sequence, in two wordings; wrong last message id; a message id that is known.
+            10_070 | 10_071 | 10_164 | 10_201 => Err(Refused::Moved(said)),
             10_054 => Err(SinkError::TooLarge(format!("{said}; raise max_msg_size of the stream")).into()),
             10_060 => Err(SinkError::Fatal(format!("{said}; another stream has its subjects")).into()),
             10_174 => Err(SinkError::Fatal(format!("{said}; compare the stream with: holdfast topics check")).into()),

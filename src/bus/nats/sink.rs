@@ -1,7 +1,5 @@
 //! Announcements to NATS JetStream.
 
-use std::time::Duration;
-
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;

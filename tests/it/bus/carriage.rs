@@ -5,7 +5,7 @@ use holdfast::domain::words::Timestamp;
 use holdfast::ports::{OutputRecord, Sink};
 
 use super::Bus;
-use crate::buses::{announcement, close, event, progress, rest, take_and_settle, wait_for_lag};
+use crate::buses::{BusKind, announcement, close, event, progress, rest, take_and_settle, wait_for_lag};
 
 /// As large as an event may be, and more than a broker takes that was not told to.
 const LARGE: usize = 8 * 1024 * 1024;

@@ -9,7 +9,7 @@ use holdfast::ports::{BatchLimit, DeadLetterReason, Outcome, OutputRecord, Sourc
 
 use super::Bus;
 use crate::buses::{
-    ANY, DEADLINE, batch, by_key, close, event, lag, number, numbered, records, settle, settle_as, take,
+    ANY, BusKind, DEADLINE, batch, by_key, close, event, lag, number, numbered, records, settle, settle_as, take,
     take_and_settle, text, texts, wait_for_lag,
 };
 

@@ -5,7 +5,9 @@ use holdfast::domain::words::Timestamp;
 use holdfast::ports::OutputRecord;
 
 use super::Bus;
-use crate::buses::{Refusal, close, event, instant_between, now, numbered, take_and_settle, texts, wait_for_lag};
+use crate::buses::{
+    BusKind, Refusal, close, event, instant_between, now, numbered, take_and_settle, texts, wait_for_lag,
+};
 
 const FIRST: i64 = Bus::FIRST_OFFSET;
 

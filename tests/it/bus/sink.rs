@@ -3,7 +3,7 @@
 use holdfast::ports::{Header, OutputRecord, Sink, SinkError};
 
 use super::Bus;
-use crate::buses::{Fencing, cut_after, open_again, progress};
+use crate::buses::{BusKind, Fencing, cut_after, open_again, progress};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_far_publishing_has_come_is_read_back() {
@@ -95,7 +95,7 @@ async fn a_publication_that_is_cut_anywhere_is_published_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_sink_that_comes_back_is_refused_and_changes_nothing() {
+async fn an_older_sink_that_comes_back_is_fenced_and_changes_nothing() {
     let bus = Bus::open().await;
     let mut older = bus.sink().await;
     older.open().await.unwrap();
@@ -103,17 +103,14 @@ async fn an_older_sink_that_comes_back_is_refused_and_changes_nothing() {
     let mut heir = bus.sink().await;
     assert_eq!(heir.open().await.unwrap(), Some(progress(1, 2)));
     heir.publish(bus.announcements(3..=4), progress(2, 4)).await.unwrap();
-    let fenced = older.publish(bus.announcements(3..=5), progress(2, 5)).await.unwrap_err();
+    let fenced = older.publish(bus.announcements(3..=4), progress(2, 4)).await.unwrap_err();
     assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
     assert_eq!(bus.announced().await, [1, 2, 3, 4]);
 
     // Should two take themselves for the one that publishes, one of them does.
     assert_eq!(older.open().await.unwrap(), Some(progress(2, 4)));
-    let next = || (bus.announcements(5..=6), progress(3, 6));
-    let (records, done) = next();
-    let of_heir = heir.publish(records, done).await;
-    let (records, done) = next();
-    let of_older = older.publish(records, done).await;
+    let of_heir = heir.publish(bus.announcements(5..=6), progress(3, 6)).await;
+    let of_older = older.publish(bus.announcements(5..=6), progress(3, 6)).await;
     let (won, lost) = match Bus::FENCING {
         Fencing::Opening => (of_older, of_heir),
         Fencing::Publishing => (of_heir, of_older),
@@ -122,6 +119,64 @@ async fn an_older_sink_that_comes_back_is_refused_and_changes_nothing() {
     assert!(matches!(lost, Err(SinkError::Fenced(_) | SinkError::Unclear(_))), "{lost:?}");
     assert_eq!(bus.announced().await, [1, 2, 3, 4, 5, 6]);
     assert_eq!(open_again(&mut bus.sink().await).await, (3, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_sink_that_takes_several_batches_together_leaves_no_hole() {
+    let bus = Bus::open().await;
+    let mut older = bus.sink().await;
+    older.open().await.unwrap();
+    older.publish(bus.announcements(1..=2), progress(1, 2)).await.unwrap();
+    let mut heir = bus.sink().await;
+    heir.open().await.unwrap();
+    // Batch 2 announces nothing. The older one publishes it together with batch 3.
+    heir.publish(Vec::new(), progress(2, 2)).await.unwrap();
+    let fenced = older.publish(bus.announcements(3..=6), progress(3, 6)).await.unwrap_err();
+    assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
+    assert_eq!(bus.announced().await, [1, 2]);
+    heir.publish(bus.announcements(3..=6), progress(3, 6)).await.unwrap();
+    assert_eq!(bus.announced().await, (1..=6).collect::<Vec<_>>());
+}
+
+/// What an outbox holds: the `seq` after each batch, from before the first one. Some batches announce nothing.
+fn outbox(batches: i64) -> Vec<i64> {
+    let sizes = (1..=batches).map(|batch| batch * 7 % 4);
+    std::iter::once(0)
+        .chain(sizes.scan(0, |seq, size| {
+            *seq += size;
+            Some(*seq)
+        }))
+        .collect()
+}
+
+/// Publishes an outbox as a relay does that knows of no lease, up to `together` batches at a time.
+async fn relay(bus: &Bus, outbox: &[i64], together: i64) {
+    let mut sink = bus.sink().await;
+    let batches = outbox.len() as i64 - 1;
+    let (mut batch, _) = open_again(&mut sink).await;
+    while batch < batches {
+        let next = (batch + together).min(batches);
+        let (before, last) = (outbox[batch as usize], outbox[next as usize]);
+        let letters = (batch + 1..=next).filter(|batch| batch % 5 == 0).map(|batch| bus.dead_letter(batch));
+        let records = letters.chain(bus.announcements(before + 1..=last)).collect();
+        batch = match sink.publish(records, progress(next, last)).await {
+            Ok(()) => next,
+            Err(SinkError::Unclear(_) | SinkError::Fenced(_)) => open_again(&mut sink).await.0,
+            Err(error) => panic!("{error}"),
+        };
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sinks_that_take_the_stream_from_each_other_publish_each_record_once_and_in_order() {
+    let bus = Bus::open().await;
+    let outbox = outbox(60);
+    tokio::join!(relay(&bus, &outbox, 1), relay(&bus, &outbox, 3));
+    assert_eq!(bus.announced().await, (1..=outbox[60]).collect::<Vec<_>>());
+    let letters: Vec<_> = bus.buried().await.into_iter().map(|letter| letter.payload).collect();
+    let expected = (1..=60).filter(|batch| batch % 5 == 0).map(|batch| bus.dead_letter(batch).payload);
+    assert_eq!(letters, expected.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,9 @@ use holdfast::bus::tail::TailStart;
 use holdfast::ports::{OutputRecord, Sink};
 
 use super::Bus;
-use crate::buses::{DEADLINE, announcement, event, following, instant_between, now, progress, rest, seq, texts};
+use crate::buses::{
+    BusKind, DEADLINE, announcement, event, following, instant_between, now, progress, rest, seq, texts,
+};
 
 /// The announcements of a range, written just now.
 fn fresh(bus: &Bus, seqs: std::ops::RangeInclusive<i64>) -> Vec<OutputRecord> {

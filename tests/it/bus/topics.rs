@@ -5,6 +5,7 @@ use holdfast::bus::tail::TailStart;
 use holdfast::ports::{Sink, SinkError};
 
 use super::Bus;
+use crate::buses::BusKind;
 
 /// Whether a message names what is missing, and only that, with the remedy.
 fn assert_clear(message: &str, there: &str, missing: &str) {

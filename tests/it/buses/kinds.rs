@@ -42,7 +42,7 @@ pub enum Refusal {
         end: i64,
     },
     /// Anything else.
-    Other(String),
+    Other(#[expect(dead_code, reason = "shown when a test fails")] String),
 }
 
 impl Refusal {

@@ -25,7 +25,6 @@ use uuid::Uuid;
 pub use self::kafka::OnKafka;
 pub use self::kinds::{BusKind, Fencing, Members, Refusal};
 pub use self::local::OnLocal;
-pub use self::lossy::LossyLine;
 pub use self::nats::OnNats;
 
 /// Everything that waits.
