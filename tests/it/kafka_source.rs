@@ -5,48 +5,9 @@ use std::time::Duration;
 
 use holdfast::bus::kafka::{BufferLimit, KafkaConnection, KafkaFailure, KafkaSource};
 use holdfast::domain::words::Timestamp;
-use holdfast::ports::{BatchLimit, OutputRecord, Source};
+use holdfast::ports::Source;
 
-use crate::kafka_support::{
-    ANY, Ground, batch, by_key, committed, output, settle, take, text, texts, ticks, until, wait_for_status,
-};
-
-#[tokio::test]
-async fn records_of_a_key_keep_their_order() {
-    let ground = Ground::shared();
-    let topic = ground.topic("orders", 4).await;
-    let records = (0..2_000).map(|number| output(&topic, &format!("k{}", number % 7), number)).collect();
-    ground.publish(records).await;
-    let read = ground.read(&topic, 2_000).await;
-    for (key, texts) in by_key(&read) {
-        let numbers: Vec<usize> =
-            texts.iter().map(|text| text.split(':').next_back().unwrap().parse().unwrap()).collect();
-        assert!(numbers.is_sorted(), "key {key} is out of order");
-    }
-}
-
-#[tokio::test]
-async fn what_was_not_settled_comes_again_and_what_was_settled_does_not() {
-    let ground = Ground::shared();
-    let topic = ground.topic("orders", 1).await;
-    ground.publish((0..10).map(|number| output(&topic, "k", number)).collect()).await;
-
-    let mut source = ground.source(&[&topic]).await;
-    let (first, receipt) = batch(&mut source, BatchLimit { deliveries: 4, bytes: usize::MAX }).await;
-    assert_eq!(texts(&first), ["k:0", "k:1", "k:2", "k:3"]);
-    source.settle(receipt, &[]).await.unwrap();
-    // Taken, never settled.
-    let (second, _) = batch(&mut source, BatchLimit { deliveries: 3, bytes: usize::MAX }).await;
-    assert_eq!(texts(&second), ["k:4", "k:5", "k:6"]);
-    source.close().await.unwrap();
-
-    let mut source = ground.source(&[&topic]).await;
-    let (again, receipts) = take(&mut source, 6).await;
-    assert_eq!(texts(&again), ["k:4", "k:5", "k:6", "k:7", "k:8", "k:9"]);
-    settle(&mut source, receipts).await;
-    source.close().await.unwrap();
-    assert_eq!(committed(&ground, &topic, 1), [Some(10)]);
-}
+use crate::kafka_support::{ANY, Ground, batch, committed, output, settle, take, text, ticks, until, wait_for_status};
 
 #[tokio::test]
 async fn offsets_stay_where_they_are_until_a_batch_is_settled() {
@@ -67,24 +28,6 @@ async fn offsets_stay_where_they_are_until_a_batch_is_settled() {
     until("the offset is committed", async || committed(&ground, &topic, 1) == [Some(5)]).await;
     wait_for_status(&source, "the lag is gone", |status| status.lag.iter().all(|(_, _, lag)| *lag == 0)).await;
     source.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn two_members_share_the_work_and_the_one_that_stays_gets_all_of_it() {
-    let ground = Ground::shared();
-    let topic = ground.topic("orders", 4).await;
-    let mut first = ground.source(&[&topic]).await;
-    let second = ground.source(&[&topic]).await;
-    let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
-    let partitions_of = |source: &KafkaSource| source.status().borrow().lag.len();
-    until("each has two partitions", async || partitions_of(&first) == 2 && partitions_of(&second) == 2).await;
-
-    second.close().await.unwrap();
-    ground.publish(keys.iter().enumerate().map(|(number, key)| output(&topic, key, number)).collect()).await;
-    let (records, _) = take(&mut first, 40).await;
-    let partitions: BTreeSet<i32> = records.iter().map(|record| record.position.partition).collect();
-    assert_eq!(partitions.len(), 4);
-    first.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -182,81 +125,6 @@ async fn a_worker_that_catches_up_takes_its_partitions_in_the_order_of_record_ti
     let disorder = times.windows(2).filter(|pair| pair[0] > pair[1]).count();
     assert_eq!(disorder, 0);
     source.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_record_keeps_its_key_headers_time_and_missing_payload() {
-    let ground = Ground::shared();
-    let topic = ground.topic("orders", 1).await;
-    let large = vec![7; 900_000];
-    let records = vec![
-        OutputRecord {
-            topic: topic.as_str().into(),
-            key: None,
-            headers: vec![
-                ("ce_id".to_owned(), Some(b"1".to_vec())),
-                ("empty".to_owned(), Some(Vec::new())),
-                ("missing".to_owned(), None),
-                ("ce_id".to_owned(), Some(vec![0, 255])),
-            ],
-            payload: None,
-            timestamp: Timestamp(1_600_000_000_123_000),
-        },
-        OutputRecord { payload: Some(Vec::new()), ..output(&topic, "", 1) },
-        OutputRecord { payload: Some(large), ..output(&topic, "k", 2) },
-    ];
-    ground.publish(records.clone()).await;
-    let read = ground.read(&topic, 3).await;
-    for (offset, (read, sent)) in read.iter().zip(&records).enumerate() {
-        assert_eq!(read.position.offset, offset as i64);
-        assert_eq!((&read.key, &read.headers, &read.payload), (&sent.key, &sent.headers, &sent.payload));
-        assert_eq!(read.timestamp, Some(sent.timestamp));
-    }
-}
-
-#[tokio::test]
-async fn waiting_can_be_cancelled_without_losing_anything() {
-    let ground = Ground::shared();
-    let topic = ground.topic("orders", 1).await;
-    let mut source = ground.source(&[&topic]).await;
-    let mut seen = Vec::new();
-    for number in 0..20 {
-        // The end of publishing cancels whatever the source is waiting for.
-        let mut publishing = std::pin::pin!(ground.publish(vec![output(&topic, "k", number)]));
-        loop {
-            tokio::select! {
-                () = &mut publishing => break,
-                (records, _) = batch(&mut source, ANY) => seen.extend(texts(&records)),
-            }
-        }
-    }
-    let rest = 20 - seen.len();
-    seen.extend(texts(&take(&mut source, rest).await.0));
-    assert_eq!(seen, (0..20).map(|number| format!("k:{number}")).collect::<Vec<_>>());
-    source.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_source_that_waits_is_woken_by_a_record() {
-    let ground = Ground::shared();
-    let topic = ground.topic("orders", 3).await;
-    let mut source = ground.source(&[&topic]).await;
-    let waiting = tokio::spawn(async move { (batch(&mut source, ANY).await.0, source) });
-    ground.publish(vec![output(&topic, "k", 1)]).await;
-    let (records, source) = waiting.await.unwrap();
-    assert_eq!(text(&records[0]), "k:1");
-    source.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_source_of_a_missing_topic_says_which_and_what_to_do() {
-    let ground = Ground::shared();
-    let there = ground.topic("orders", 1).await;
-    let missing = ground.name("carts");
-    let failure = KafkaSource::open(ground.source_settings(&[&there, &missing])).await.unwrap_err();
-    assert!(matches!(&failure, KafkaFailure::MissingTopics { topics, .. } if *topics == [missing.clone()]));
-    let message = failure.to_string();
-    assert!(message.contains("holdfast topics apply") && !message.contains(&there), "{message}");
 }
 
 #[tokio::test]

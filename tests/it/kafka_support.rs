@@ -1,7 +1,5 @@
 //! What the tests against Kafka have in common.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdfast::bus::TopicSpec;
@@ -207,14 +205,4 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::task::yield_now().await;
     }
-}
-
-/// The payloads by key, in the order of reading.
-pub fn by_key(records: &[Record]) -> BTreeMap<Arc<str>, Vec<String>> {
-    let mut keys: BTreeMap<Arc<str>, Vec<String>> = BTreeMap::new();
-    for record in records {
-        let key = String::from_utf8(record.key.clone().unwrap()).unwrap();
-        keys.entry(key.into()).or_default().push(text(record));
-    }
-    keys
 }

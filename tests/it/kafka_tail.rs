@@ -65,23 +65,6 @@ async fn some_topics_are_read_in_growing_order() {
 }
 
 #[tokio::test]
-async fn a_reader_from_the_end_sees_what_comes_and_only_that() {
-    let ground = Ground::shared();
-    let topics = published(&ground, 10).await;
-    let order = TailOrder::Gapless { first: None };
-    let ended = settings(&ground, &topics, TailStart::End, order);
-    assert!(read(ended.clone(), usize::MAX).await.is_empty());
-
-    let mut tail = KafkaTail::open(KafkaTailSettings { until_end: false, ..ended }).await.unwrap();
-    let more = (11..=15).map(|number| output(&topics[number % 3], "k", number)).collect();
-    ground.publish(more).await;
-    for expected in 11..=15 {
-        let record = tokio::time::timeout(DEADLINE, tail.next()).await.unwrap().unwrap().unwrap();
-        assert_eq!(number_of(&record), Some(expected));
-    }
-}
-
-#[tokio::test]
 async fn a_publisher_counts_what_was_acknowledged_and_names_what_was_not() {
     let ground = Ground::shared();
     let topics =

@@ -49,19 +49,6 @@ async fn progress_is_read_back_and_nothing_is_published_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_zombie_is_fenced() {
-    let ground = LocalGround::new(&["t"]).await;
-    let mut zombie = LocalSink::new(settings(&ground));
-    zombie.open().await.unwrap();
-    let mut heir = LocalSink::new(settings(&ground));
-    heir.open().await.unwrap();
-    let fenced = zombie.publish(vec![output("t", 0)], progress(1)).await.unwrap_err();
-    assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
-    heir.publish(vec![output("t", 1)], progress(1)).await.unwrap();
-    assert_eq!(read(&ground, &["t"], TailStart::Start).await, ["t:1"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_with_a_topic_that_is_missing_leaves_nothing() {
     let ground = LocalGround::new(&["t"]).await;
     let mut sink = LocalSink::new(settings(&ground));

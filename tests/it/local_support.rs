@@ -1,7 +1,7 @@
 //! What the tests of the embedded log have in common.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use holdfast::bus::TopicSpec;
 use holdfast::bus::local::{LocalAdmin, LocalLog, LocalPublisher, LocalReceipt, LocalSource, LocalSourceSettings};
@@ -135,13 +135,4 @@ pub async fn wait_for_status(source: &LocalSource, what: &str, mut is_so: impl F
     let mut status = source.status();
     let waited = tokio::time::timeout(DEADLINE, status.wait_for(|status| is_so(status))).await;
     drop(waited.unwrap_or_else(|_| panic!("not in time: {what}")).unwrap());
-}
-
-/// Waits for a condition; says which one when it does not come.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::task::yield_now().await;
-    }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use holdfast::bus::nats::{ConsumerSpec, NatsAdmin, NatsTail, NatsTailSettings, StreamSpec};
-use holdfast::bus::tail::TailStart;
+use holdfast::bus::nats::{ConsumerSpec, NatsAdmin, StreamSpec};
 use holdfast::ports::Source;
 
-use crate::nats_support::{ACK_WAIT, Ground, output, take, text, texts};
+use crate::nats_support::{ACK_WAIT, Ground, output, take, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_has_the_subject_already_is_used() {
@@ -50,33 +49,4 @@ async fn a_topic_that_is_no_subject_is_refused_by_name() {
     let ground = Ground::shared().await;
     let refused = NatsAdmin::new(ground.connection()).check(&[StreamSpec::read("a..b", None, None)]).await;
     assert!(refused.unwrap_err().to_string().contains("\"a..b\" cannot be a NATS subject"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn reading_begins_where_it_is_told_to_and_follows() {
-    let ground = Ground::shared().await;
-    let topic = ground.topic("orders").await;
-    ground.publish((0..5).map(|number| output(&topic, "k", number)).collect()).await;
-    let third = ground.read(&[&topic]).await[2].timestamp.unwrap();
-    let open = |from| {
-        let topics = vec![topic.clone()];
-        NatsTail::open(NatsTailSettings { connection: ground.connection(), topics, from, until_end: false })
-    };
-    let mut since = open(TailStart::Time(third)).await.unwrap();
-    let mut new = open(TailStart::End).await.unwrap();
-    ground.publish(vec![output(&topic, "k", 5)]).await;
-    let mut records = Vec::new();
-    while records.len() < 4 {
-        records.extend(since.next().await.unwrap());
-    }
-    assert!(texts(&records).ends_with(&["k:4".to_owned(), "k:5".to_owned()]), "{:?}", texts(&records));
-    assert_eq!(text(&new.next().await.unwrap().unwrap()), "k:5");
-    let nowhere = NatsTailSettings {
-        connection: ground.connection(),
-        topics: vec![ground.name("nowhere")],
-        from: TailStart::Start,
-        until_end: true,
-    };
-    let missing = NatsTail::open(nowhere).await.unwrap_err().to_string();
-    assert!(missing.contains("holdfast topics apply"), "{missing}");
 }

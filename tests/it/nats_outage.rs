@@ -1,14 +1,9 @@
-//! A NATS server of our own that is killed and frozen under load, and one whose answers are lost.
+//! A NATS server of our own that is killed and frozen under load.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use holdfast::bus::nats::{NatsConnection, NatsSink, NatsSinkSettings};
+use holdfast::bus::nats::{NatsSink, NatsSinkSettings};
 use holdfast::ports::{Record, Sink, SinkError, Source};
 
 use crate::nats_support::{ANY, Ground, announcement, batch, open_again, progress, text, texts, wait_for_status};
@@ -108,83 +103,4 @@ async fn frozen_under_publishing(
     let found = texts(&ground.read(&[topic]).await);
     assert_eq!(found.len() as i64, last + 1);
     sink.close().await;
-}
-
-/// A proxy that swallows what the server says after the first publication that it sees while armed, and then cuts the
-/// connection: the client never learns that it was taken.
-struct DeafProxy {
-    port: u16,
-    armed: Arc<AtomicBool>,
-    swallowed: Arc<AtomicUsize>,
-}
-
-impl DeafProxy {
-    fn before(address: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port should be free");
-        let port = listener.local_addr().expect("it is bound").port();
-        let (armed, swallowed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (arm, count, address) = (armed.clone(), swallowed.clone(), address.to_owned());
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let server = TcpStream::connect(&address).expect("the server should listen");
-                let deaf = Arc::new(AtomicBool::new(false));
-                let copy = |stream: &TcpStream| stream.try_clone().expect("a socket");
-                carry(copy(&client), copy(&server), {
-                    let (arm, deaf) = (arm.clone(), deaf.clone());
-                    move |bytes: &[u8]| {
-                        if bytes.windows(5).any(|word| word == b"HPUB ") && arm.swap(false, Ordering::SeqCst) {
-                            deaf.store(true, Ordering::SeqCst);
-                        }
-                        true
-                    }
-                });
-                let count = count.clone();
-                carry(server, client, move |_: &[u8]| {
-                    let passes = !deaf.load(Ordering::SeqCst);
-                    count.fetch_add(usize::from(!passes), Ordering::SeqCst);
-                    passes
-                });
-            }
-        });
-        Self { port, armed, swallowed }
-    }
-}
-
-/// Carries bytes one way until an end closes or `passes` says no; then both directions are cut.
-fn carry(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(&[u8]) -> bool + Send + 'static) {
-    thread::spawn(move || {
-        let mut buffer = [0; 65_536];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if !passes(&buffer[..read]) || to.write_all(&buffer[..read]).is_err() {
-                break;
-            }
-        }
-        let _ = from.shutdown(std::net::Shutdown::Both);
-        let _ = to.shutdown(std::net::Shutdown::Both);
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_publication_whose_answer_is_lost_is_found_in_the_tail() {
-    let ground = Ground::shared().await;
-    let topic = ground.name("stock");
-    let settings = ground.sink_settings().await;
-    let proxy = DeafProxy::before(&ground.nats.address);
-    let url = format!("nats://127.0.0.1:{}", proxy.port);
-    let connection = NatsConnection::new(&url, "test", Default::default()).unwrap();
-    let mut sink = NatsSink::new(NatsSinkSettings { connection, publish_timeout: Duration::from_secs(2), ..settings });
-    sink.open().await.unwrap();
-    sink.publish(vec![announcement(&topic, 1)], progress(1, 1)).await.unwrap();
-    for (batch, size) in [(2, 1), (3, 5)] {
-        let (_, seq) = open_again(&mut sink).await;
-        let records: Vec<_> = (seq + 1..=seq + size).map(|seq| announcement(&topic, seq)).collect();
-        proxy.armed.store(true, Ordering::SeqCst);
-        let unclear = sink.publish(records, progress(batch, seq + size)).await.unwrap_err();
-        assert!(matches!(unclear, SinkError::Unclear(_)), "{unclear}");
-        // It was taken, and is known without being told.
-        assert_eq!(open_again(&mut sink).await, (batch, seq + size));
-    }
-    assert!(proxy.swallowed.load(Ordering::SeqCst) >= 2);
-    let seqs: Vec<i64> = ground.read(&[&topic]).await.iter().map(seq).collect();
-    assert_eq!(seqs, (1..=7).collect::<Vec<_>>());
 }

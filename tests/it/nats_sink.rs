@@ -55,40 +55,6 @@ async fn the_tail_is_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_one_atomic_batch_holds_goes_through_in_order() {
-    let ground = Ground::shared().await;
-    let topic = ground.name("stock");
-    let mut sink = NatsSink::new(ground.sink_settings().await);
-    sink.open().await.unwrap();
-    sink.publish(announcements(&topic, 1..=2_500), progress(1, 2_500)).await.unwrap();
-    assert_eq!(sink.open().await.unwrap(), Some(progress(1, 2_500)));
-    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=2_500));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_zombie_is_fenced() {
-    let ground = Ground::shared().await;
-    let topic = ground.name("stock");
-    let settings = ground.sink_settings().await;
-    let mut zombie = NatsSink::new(settings.clone());
-    zombie.open().await.unwrap();
-    zombie.publish(announcements(&topic, 1..=1), progress(1, 1)).await.unwrap();
-    let mut heir = NatsSink::new(settings);
-    assert_eq!(heir.open().await.unwrap(), Some(progress(1, 1)));
-    heir.publish(announcements(&topic, 2..=2), progress(2, 2)).await.unwrap();
-    // The same as the heir published, as it would be, and something new.
-    for seqs in [2..=2, 2..=3] {
-        let end = *seqs.end();
-        let fenced = zombie.publish(announcements(&topic, seqs), progress(end, end)).await.unwrap_err();
-        assert!(matches!(fenced, SinkError::Fenced(_) | SinkError::Unclear(_)), "{fenced}");
-        assert_eq!(zombie.open().await.unwrap(), Some(progress(2, 2)));
-        heir.publish(Vec::new(), progress(2, 2)).await.unwrap();
-    }
-    heir.publish(announcements(&topic, 3..=3), progress(3, 3)).await.unwrap();
-    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=3));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_has_published_and_finds_another_stops() {
     let ground = Ground::shared().await;
     let topic = ground.name("stock");

@@ -26,6 +26,7 @@ pub struct Ground {
     /// Where it is.
     pub nats: NatsAddress,
     name: String,
+    connection: NatsConnection,
 }
 
 impl Ground {
@@ -36,7 +37,13 @@ impl Ground {
 
     /// On another server.
     pub fn on(nats: NatsAddress) -> Self {
-        Self { nats, name: Uuid::new_v4().simple().to_string() }
+        let connection = NatsConnection::new(&nats.url(), "test", Default::default()).expect("an address");
+        Self::over(nats, connection)
+    }
+
+    /// On a server that lets in only whom it knows.
+    pub fn over(nats: NatsAddress, connection: NatsConnection) -> Self {
+        Self { nats, name: Uuid::new_v4().simple().to_string(), connection }
     }
 
     /// A name for a topic, stream or group.
@@ -45,7 +52,7 @@ impl Ground {
     }
 
     pub fn connection(&self) -> NatsConnection {
-        NatsConnection::new(&self.nats.url(), "test", Default::default()).expect("an address")
+        self.connection.clone()
     }
 
     /// A client of another library than the one that is tested would be better; it is the only one there is.

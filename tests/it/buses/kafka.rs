@@ -48,6 +48,7 @@ fn specs(topics: &[String], partitions: i32) -> Vec<TopicSpec> {
 
 impl BusKind for OnKafka {
     const FIRST_OFFSET: i64 = 0;
+    const KEEPS_TIME: bool = true;
     const MEMBERS: Members = Members::Together;
     const FENCING: Fencing = Fencing::Opening;
 

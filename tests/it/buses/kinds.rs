@@ -57,6 +57,8 @@ impl Refusal {
 pub trait BusKind: Sized + Send + Sync + 'static {
     /// The offset of the first record of a topic.
     const FIRST_OFFSET: i64;
+    /// Whether a record has the time that its publisher gave it, and not the server's.
+    const KEEPS_TIME: bool;
     /// How the members of a group work.
     const MEMBERS: Members;
     /// From when on an older sink is refused.

@@ -35,6 +35,7 @@ impl OnLocal {
 
 impl BusKind for OnLocal {
     const FIRST_OFFSET: i64 = 0;
+    const KEEPS_TIME: bool = true;
     const MEMBERS: Members = Members::OneAtATime;
     const FENCING: Fencing = Fencing::Opening;
 

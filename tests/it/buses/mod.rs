@@ -46,6 +46,8 @@ impl<K> Deref for BusOn<K> {
 impl<K: BusKind> BusOn<K> {
     /// The offset of the first record of a topic.
     pub const FIRST_OFFSET: i64 = K::FIRST_OFFSET;
+    /// Whether a record has the time that its publisher gave it.
+    pub const KEEPS_TIME: bool = K::KEEPS_TIME;
     /// How the members of a group work.
     pub const MEMBERS: Members = K::MEMBERS;
     /// From when on an older sink is refused.

@@ -34,6 +34,7 @@ impl OnNats {
 
 impl BusKind for OnNats {
     const FIRST_OFFSET: i64 = 1;
+    const KEEPS_TIME: bool = false;
     const MEMBERS: Members = Members::Together;
     const FENCING: Fencing = Fencing::Publishing;
 
