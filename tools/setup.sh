@@ -40,6 +40,7 @@ missing_packages() {
   has pkg-config || echo pkg-config
   { has pkg-config && pkg-config --exists openssl; } || echo libssl-dev
   { has pkg-config && pkg-config --exists zlib; } || echo zlib1g-dev
+  has openssl || echo openssl
   has_postgres || echo postgresql
   has_java || java_package
   has mvn || echo maven
