@@ -28,6 +28,9 @@ pub(super) struct Complete {
     pub installation: Uuid,
     pub batch: i64,
     pub seq: i64,
+    /// The sequence of the last dead letter that belongs to it, in their stream; none in marks of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letters: Option<u64>,
 }
 
 impl Mark {
@@ -47,15 +50,16 @@ impl Mark {
     /// How far publishing has come. What stands in the stream beyond the last whole batch counts for `seq`: a database
     /// that never gave that number is behind its sink.
     pub fn progress(&self) -> Option<Progress> {
-        let Complete { installation, batch, seq } = self.complete?;
+        let Complete { installation, batch, seq, .. } = self.complete?;
         Some(Progress { installation, batch, seq: seq.max(self.reached) })
     }
 }
 
-impl From<Progress> for Complete {
-    fn from(progress: Progress) -> Self {
+impl Complete {
+    /// A publication, with the sequence of the last dead letter when it was complete.
+    pub fn new(progress: Progress, letters: Option<u64>) -> Self {
         let Progress { installation, batch, seq } = progress;
-        Self { installation, batch, seq }
+        Self { installation, batch, seq, letters }
     }
 }
 
@@ -66,7 +70,9 @@ mod tests {
     #[test]
     fn a_mark_is_read_as_it_was_written() {
         let progress = Progress { installation: Uuid::from_u128(7), batch: 3, seq: 40 };
-        for (complete, read) in [(Some(progress.into()), Some(Progress { seq: 44, ..progress })), (None, None)] {
+        let with = |letters| Some(Complete::new(progress, letters));
+        let read_back = Some(Progress { seq: 44, ..progress });
+        for (complete, read) in [(with(Some(12)), read_back), (with(None), read_back), (None, None)] {
             let mark = Mark { writer: Uuid::from_u128(1), complete, reached: 44 };
             let mut headers = HeaderMap::new();
             mark.write(&mut headers);

@@ -1,8 +1,10 @@
 //! Announcements to NATS JetStream.
 
+use std::collections::HashMap;
+
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{Client, HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -20,6 +22,9 @@ use super::message::{self, Outgoing};
 use super::names;
 use super::publishing::{Lane, Refused};
 use super::settings::NatsSinkSettings;
+
+/// How many dead letters an opening reads at most: more than one publication carries.
+const MOST_LETTERS: u64 = 20_000;
 
 /// A writer of the stream of announcements and of that of dead letters.
 ///
@@ -44,6 +49,8 @@ struct Open {
     end: End,
     /// The id of the last dead letter.
     last_dead_letter: Option<String>,
+    /// The ids of dead letters that stand beyond the last whole publication, with their sequences.
+    begun: HashMap<String, u64>,
     has_published: bool,
 }
 
@@ -69,18 +76,20 @@ impl NatsSink {
         let dead_letters = lane(&context, connection.servers(), &names::stream(dead_letters), *at_least_once).await?;
         if *at_least_once {
             let end = End::default();
-            let open = Open { client, out, dead_letters, end, last_dead_letter: None, has_published: false };
+            let (last_dead_letter, begun, has_published) = (None, HashMap::new(), false);
+            let open = Open { client, out, dead_letters, end, last_dead_letter, begun, has_published };
             return Ok((open, None));
         }
         let (mark, progress) = match last_message(&context, &out.stream).await? {
             Some(last) => read_mark(&out.stream, &last).map(|mark| (Some(mark), mark.progress()))?,
             None => (None, None),
         };
-        let last_dead_letter = last_message(&context, &dead_letters.stream)
-            .await?
-            .and_then(|last| last.headers.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned()));
+        let last_dead_letter = last_message(&context, &dead_letters.stream).await?.and_then(|last| id_of(&last));
         let end = mark.map_or_else(End::default, |mark| End { complete: mark.complete, reached: mark.reached });
-        Ok((Open { client, out, dead_letters, end, last_dead_letter, has_published: false }, progress))
+        let last = dead_letters.last.unwrap_or_default();
+        let whole = end.complete.map_or(0, |complete| complete.letters.unwrap_or(last));
+        let begun = letters_beyond(&context, &dead_letters.stream, whole, last).await?;
+        Ok((Open { client, out, dead_letters, end, last_dead_letter, begun, has_published: false }, progress))
     }
 
     /// Why a stream is not where it was left: another relay writes, or an answer of ours was lost. A relay that finds
@@ -112,7 +121,6 @@ impl Open {
         let (letters, announcements): (Vec<_>, Vec<_>) = records.into_iter().partition(is_letter);
         let (letters, last_letter) = self.unburied(letters);
         let before = self.end;
-        let complete = Some(Complete::from(progress));
         let (mut messages, seqs): (Vec<Outgoing>, Vec<Option<i64>>) =
             announcements.into_iter().filter_map(|record| announcement(record, before.reached)).unzip();
         if messages.is_empty() {
@@ -130,6 +138,9 @@ impl Open {
             self.dead_letters.publish(&self.client, letters, |_, _| {}, patience).await?;
             self.last_dead_letter = Some(last);
         }
+        // Those that are left belong to batches that come later.
+        let begun = self.begun.values().min().map(|first| first.saturating_sub(1));
+        let complete = Some(Complete::new(progress, begun.or(self.dead_letters.last)));
         // Up to each message: the last `seq` in the stream once it stands there.
         let reached: Vec<i64> = seqs
             .iter()
@@ -151,11 +162,16 @@ impl Open {
     }
 
     /// The messages of dead letters, without those that stand in the stream already, and the id of the last one.
-    fn unburied(&self, letters: Vec<OutputRecord>) -> (Vec<Outgoing>, Option<String>) {
+    fn unburied(&mut self, letters: Vec<OutputRecord>) -> (Vec<Outgoing>, Option<String>) {
         let mut letters: Vec<(String, OutputRecord)> =
             letters.into_iter().map(|letter| (letter_id(&letter), letter)).collect();
         let there = self.last_dead_letter.as_ref().and_then(|last| letters.iter().rposition(|(id, _)| id == last));
-        letters.drain(..there.map_or(0, |index| index + 1));
+        let there = there.map_or(0, |index| index + 1);
+        let mut index = 0;
+        letters.retain(|(id, _)| {
+            index += 1;
+            self.begun.remove(id).is_none() && index > there
+        });
         let last = letters.last().map(|(id, _)| id.clone());
         let message = |(id, letter): (String, OutputRecord)| {
             let mut message = message::outgoing(letter);
@@ -234,6 +250,32 @@ async fn last_message(context: &Context, stream: &str) -> Result<Option<StreamMe
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(unclear(&error)),
     }
+}
+
+/// The ids of dead letters behind a sequence, up to the last one. A publication that broke off left them, and what comes
+/// next may take its batches apart, so that the last one alone does not tell which of them are there.
+async fn letters_beyond(
+    context: &Context,
+    stream: &str,
+    whole: u64,
+    last: u64,
+) -> Result<HashMap<String, u64>, SinkError> {
+    let unclear = |error: &dyn std::fmt::Display| SinkError::Unclear(format!("reading stream {stream}: {error}"));
+    let handle = context.get_stream_no_info(stream).await.map_err(|error| unclear(&error))?;
+    let mut ids = HashMap::new();
+    for sequence in whole.max(last.saturating_sub(MOST_LETTERS)) + 1..=last {
+        match handle.get_raw_message(sequence).await {
+            Ok(letter) => ids.extend(id_of(&letter).map(|id| (id, sequence))),
+            // Deleted, or too old to be kept.
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
+            Err(error) => return Err(unclear(&error)),
+        }
+    }
+    Ok(ids)
+}
+
+fn id_of(message: &StreamMessage) -> Option<String> {
+    message.headers.get(header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned())
 }
 
 fn read_mark(stream: &str, last: &StreamMessage) -> Result<Mark, SinkError> {
