@@ -1,7 +1,8 @@
 //! The worker as a whole: parts built from settings, started, watched, drained.
 
 mod build;
-mod bus;
+mod buses;
+mod clients;
 mod part_states;
 pub mod streams;
 
@@ -15,8 +16,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
-pub use bus::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
+pub use clients::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
 
+use self::buses::Buses;
 use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::local::{self, LocalLog};
 use crate::config::Settings;
@@ -108,7 +110,7 @@ struct Ended {
 
 async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Failure> {
     let topics = build::topics(&settings)?;
-    let buses = bus::Buses::of(&settings, &topics)?;
+    let buses = Buses::of(&settings, &topics)?;
     let listen = settings.listen().map_err(|error| Failure::Settings(error.to_string()))?;
     let listener = crate::http::bind(listen).await.map_err(Failure::failed)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
