@@ -1,6 +1,6 @@
 //! The integration tests: one binary, so that they are linked once.
 
-#![expect(clippy::duplicate_mod, reason = "the tests of a store stand once and are compiled below every store")]
+#![expect(clippy::duplicate_mod, reason = "the tests of an adapter stand once and are compiled below every adapter")]
 
 mod batch_cost;
 mod contract;
@@ -18,6 +18,7 @@ mod local_replay;
 mod local_sink;
 mod local_source;
 mod local_support;
+mod market;
 mod nats_admin;
 mod nats_outage;
 mod nats_replay;
@@ -25,7 +26,10 @@ mod nats_sink;
 mod nats_source;
 mod nats_support;
 mod on_postgres;
+mod on_postgres_kafka;
+mod on_postgres_nats;
 mod on_sqlite;
+mod on_sqlite_local;
 mod relay;
 mod retail;
 mod schema;

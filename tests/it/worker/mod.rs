@@ -7,7 +7,7 @@ mod embedded;
 mod ends;
 mod faults;
 mod file;
-mod installation;
+pub mod installation;
 mod nats;
 mod page;
 mod progress;
