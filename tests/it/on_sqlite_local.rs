@@ -4,3 +4,5 @@ type Here = crate::market::SqliteLocal;
 
 #[path = "matrix/mod.rs"]
 mod matrix;
+#[path = "whole/mod.rs"]
+mod whole;

@@ -17,6 +17,11 @@ pub struct Place {
 
 /// A store and a bus.
 pub trait Combination: 'static {
+    /// What tells it from the others.
+    const NAME: &'static str;
+    /// Every fail point of the path of an event, in its order.
+    const FAIL_POINTS: &'static [&'static str];
+
     /// A new place on them, ready for a worker.
     fn place() -> impl Future<Output = Place> + Send;
 
@@ -24,10 +29,26 @@ pub trait Combination: 'static {
     fn markets() -> &'static Markets;
 }
 
+/// Where a relay publishes what was committed.
+const WITH_RELAY: [&str; 9] = [
+    "after_poll",
+    "after_commit",
+    "before_hand_over",
+    "before_settle",
+    "after_settle",
+    "before_publish",
+    "after_publish",
+    "before_mark",
+    "after_publish:2",
+];
+
 /// Servers for both.
 pub struct PostgresKafka;
 
 impl Combination for PostgresKafka {
+    const NAME: &'static str = "postgres-kafka";
+    const FAIL_POINTS: &'static [&'static str] = &WITH_RELAY;
+
     async fn place() -> Place {
         Place { installation: Installation::new().await, _folder: None }
     }
@@ -42,6 +63,9 @@ impl Combination for PostgresKafka {
 pub struct PostgresNats;
 
 impl Combination for PostgresNats {
+    const NAME: &'static str = "postgres-nats";
+    const FAIL_POINTS: &'static [&'static str] = &WITH_RELAY;
+
     async fn place() -> Place {
         Place { installation: Installation::on_nats().await, _folder: None }
     }
@@ -56,6 +80,11 @@ impl Combination for PostgresNats {
 pub struct SqliteLocal;
 
 impl Combination for SqliteLocal {
+    const NAME: &'static str = "sqlite-local";
+    // Announcements are published by the commit itself.
+    const FAIL_POINTS: &'static [&'static str] =
+        &["after_poll", "after_commit", "before_settle", "after_settle", "after_poll:2"];
+
     async fn place() -> Place {
         let folder = folder();
         let url = format!("sqlite://{}", folder.path().join("holdfast.db").display());

@@ -135,39 +135,3 @@ async fn every_command_in_the_text_of_a_document_does_what_it_says() {
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_changes_nothing_that_was_applied_and_refuses_while_workers_run() {
-    replays(Installation::new().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_on_nats_does_so_as_well() {
-    replays(Installation::on_nats().await).await;
-}
-
-async fn replays(installation: Installation) {
-    let events = blocks("README.md", "json").concat();
-    installation.publish_lines(&["publish", "-"], &events);
-    let mut worker = installation.worker();
-    installation.wait_until_handled(2).await;
-    let refused = installation.output(&["replay", "--from", "start"]);
-    assert!(!refused.status.success(), "a replay must not pull offsets from under a worker");
-    worker.signal("TERM");
-    assert_eq!(worker.wait(), Some(0));
-    let movements = installation.number("select count(*) from movement").await;
-    let seq = installation.number("select last_seq from outbox_counter").await;
-    installation.succeed(&["replay", "--from", "start", "--dry-run"]);
-    installation.succeed(&["replay", "--from", "start"]);
-    let mut again = installation.worker();
-    let duplicates = r#"holdfast_events_total{type="order-created",outcome="duplicate"} 1"#;
-    let started = std::time::Instant::now();
-    while !again.ask("/metrics").await.is_some_and(|(_, text)| text.contains(duplicates)) {
-        assert!(started.elapsed() < super::installation::DEADLINE, "the replay never came");
-    }
-    again.signal("TERM");
-    assert_eq!(again.wait(), Some(0));
-    assert_eq!(installation.number("select count(*) from movement").await, movements);
-    assert_eq!(installation.number("select last_seq from outbox_counter").await, seq);
-    installation.assert_sound().await;
-}
