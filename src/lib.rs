@@ -10,6 +10,7 @@ pub mod fail_point;
 pub mod health;
 pub mod http;
 pub mod metrics;
+mod one_file;
 pub mod ports;
 pub mod relay;
 pub mod retry;
