@@ -18,8 +18,8 @@ help: ## List the targets
 setup: ## Install what is missing on this machine (Debian as root), or name it
 	@tools/setup.sh
 
-servers: ## Fetch PostgreSQL, Kafka and the schema registry for tests and local runs
-	@$(PYTHON) tools/servers.py fetch postgres kafka registry
+servers: ## Fetch PostgreSQL, Kafka, NATS and the schema registry for tests and local runs
+	@$(PYTHON) tools/servers.py fetch postgres kafka registry nats
 
 build: ## Build the release binary
 	cargo build --release

@@ -147,7 +147,7 @@ impl Metrics {
     }
 
     /// A batch of this many events was committed and settled, so long after it was taken.
-    pub fn batch_committed(&self, events: usize, duration: Duration) {
+    pub fn batch_settled(&self, events: usize, duration: Duration) {
         self.batch_events.observe(events as f64);
         self.batch_duration.observe(duration.as_secs_f64());
     }
@@ -239,7 +239,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.event(Some(EventType::OrderCreated), &Outcome::Applied);
         metrics.events(None, &Outcome::Refused(None), 2);
-        metrics.batch_committed(7, Duration::from_millis(3));
+        metrics.batch_settled(7, Duration::from_millis(3));
         metrics.commit_took(Duration::from_millis(2));
         metrics.outbox(3, Duration::from_millis(1_500));
         metrics.dead_letter(DeadLetterReason::MissingId);

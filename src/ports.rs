@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::announce::{Announcement, MovementKind, Reason};
 use crate::domain::books::{Books, Broken, Effects};
-use crate::domain::claim::{Claim, ClaimKey};
+use crate::domain::claim::{Claim, ClaimKey, ClaimState};
 use crate::domain::event::{Cause, Envelope, Fingerprint, Trace};
 use crate::domain::stock::{Counters, StockRow};
 use crate::domain::verdict::Verdict;
@@ -267,8 +267,8 @@ pub struct Progress {
 
 /// Where announcements go. One instance publishes at a time; opening it fences every earlier one where the sink can.
 pub trait Sink: Send {
-    /// Makes ready to publish and reads back how far publishing has come; `None` when the sink keeps no progress of
-    /// its own (then the database's mark counts) or nothing was ever published. Called again after every error.
+    /// Makes ready to publish and reads back how far publishing has come; `None` when nothing was ever published, or
+    /// when the sink keeps no progress of its own (then the database's mark counts). Called again after every error.
     fn open(&mut self) -> impl Future<Output = Result<Option<Progress>, SinkError>> + Send;
 
     /// Publishes the records in order, and the progress with them; returns when every record is confirmed. Not
@@ -289,6 +289,9 @@ pub enum SinkError {
     /// It may or may not have been published: open again and look.
     #[error("publishing is unclear: {0}")]
     Unclear(String),
+    /// A record is larger than its topic takes. Nothing is usable afterwards but an opening; a smaller record may pass.
+    #[error("{0}")]
+    TooLarge(String),
     /// Another relay took over: stop publishing at once.
     #[error("fenced by a newer relay: {0}")]
     Fenced(String),
@@ -302,8 +305,61 @@ pub enum SinkError {
 pub struct StockFilter {
     /// Only these SKUs; every SKU when empty.
     pub skus: Vec<Sku>,
+    /// Only SKUs that begin with this text, letter by letter.
+    pub prefix: Option<Sku>,
     /// Only this location.
     pub location: Option<Location>,
+}
+
+/// An open claim that has units of one stock row set aside, as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderView {
+    /// The claim.
+    pub key: ClaimKey,
+    /// Set aside of this row now, in units; at least 1.
+    pub reserved: i64,
+    /// Where the claim stands.
+    pub state: ClaimState,
+    /// When it is given back by itself; `None` when it is not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A place in a list of holders: behind this claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderPlace {
+    /// Its deadline.
+    pub expires_at: Option<Timestamp>,
+    /// Its key.
+    pub key: ClaimKey,
+}
+
+/// How far publishing has come, by the mark in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishedMark {
+    /// The last batch that is marked as published; 0 before the first.
+    pub number: i64,
+    /// The last `seq` that is marked as published; 0 before the first.
+    pub seq: i64,
+}
+
+/// Where in the outbox stands what follows an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboxPlace {
+    /// Behind the batch of this number.
+    Behind(i64),
+    /// Some of what follows is not kept any more.
+    Dropped,
+    /// The announcement's number was never given.
+    NotGiven,
+}
+
+/// How much of the outbox one answer may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimit {
+    /// Batches.
+    pub batches: u32,
+    /// Announcements; the batch that crosses the line is still shown.
+    pub announcements: u32,
 }
 
 /// One ledger entry as people look at it.
@@ -363,6 +419,29 @@ pub trait Queries: Send + Sync + 'static {
 
     /// One cart, order or receipt.
     fn claim(&self, key: &ClaimKey) -> impl Future<Output = Result<Option<ClaimView>, QueryError>> + Send;
+
+    /// The open claims that have units of a row set aside, at most `limit`: the latest deadline first, those without
+    /// one last, equals by kind and then by reference by bytes. None for a row that is not there.
+    fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<HolderView>, QueryError>> + Send;
+
+    /// How far publishing has come.
+    fn published_mark(&self) -> impl Future<Output = Result<PublishedMark, QueryError>> + Send;
+
+    /// Where in the outbox the announcements behind `seq` stand, whether or not they are published. 0 asks for all.
+    fn outbox_place(&self, seq: i64) -> impl Future<Output = Result<OutboxPlace, QueryError>> + Send;
+
+    /// Batches behind `number` that are marked as published, in order without a hole. None when there are none, and
+    /// none when the first of them is not kept any more.
+    fn published_behind(
+        &self,
+        number: i64,
+        limit: OutboxLimit,
+    ) -> impl Future<Output = Result<Vec<OutboxBatch>, QueryError>> + Send;
 
     /// Whether the store answers.
     fn ping(&self) -> impl Future<Output = Result<(), QueryError>> + Send;
@@ -446,8 +525,10 @@ pub type Judge<'a> = dyn Fn(Loaded) -> Result<Judged, Broken> + Send + Sync + 'a
 pub struct Committed {
     /// For each entry, in order.
     pub outcomes: Vec<Outcome>,
-    /// What it announces; `None` when it announces nothing.
+    /// What it announces; `None` when it announces nothing, or has announced it already in the same transaction.
     pub outbox: Option<OutboxBatch>,
+    /// How often it was begun again because another writer came between.
+    pub repeats: usize,
 }
 
 /// What went wrong in the store, by what to do about it.

@@ -17,6 +17,9 @@ use crate::wire::identity::{event_key, fingerprint};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many claims one round takes; a full round is followed by the next at once.
 const MOST_CLAIMS: usize = 500;
+/// How often the loop shows that it turns while the engine has not answered: it waits for the database as long as that
+/// is away, and its own pulse tells of that.
+const TURN: Duration = Duration::from_secs(1);
 /// The source of events of our own.
 pub const OWN_SOURCE: &str = "holdfast";
 
@@ -84,7 +87,14 @@ impl<S: Store> Sweeper<S> {
             return Ok(0);
         }
         let deliveries = due.into_iter().map(|claim| Delivery::Command(Box::new(expiry(claim)))).collect();
-        match self.parts.submitter.submit(deliveries).await {
+        let mut submitted = std::pin::pin!(self.parts.submitter.submit(deliveries));
+        let answered = loop {
+            match tokio::time::timeout(TURN, submitted.as_mut()).await {
+                Ok(answered) => break answered,
+                Err(_) => self.parts.pulse.turn(),
+            }
+        };
+        match answered {
             // A claim that stays due is looked at again after the usual wait, not at once.
             Ok(outcomes) => Ok(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count()),
             Err(error @ (SubmitError::Busy | SubmitError::Closed | SubmitError::Unanswered)) => {

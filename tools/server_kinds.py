@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -194,6 +195,48 @@ class Registry(Server):
         return {**super().describe(), "url": self.url}
 
 
+class Nats(Server):
+    """One NATS server with JetStream. Anybody may connect unless the options name a user and password or a token."""
+
+    name = "nats"
+
+    # What is acknowledged is written, though not synced: a killed server loses none of it, only a power failure would.
+    SETTINGS = {"max_file_store": "4GB"}
+
+    def __init__(self, folder: Path, ports: Ports, options: dict[str, str]):
+        super().__init__(folder, ports)
+        self.program = packages.nats_program()
+        self.monitor_port = ports.take()
+        self.settings_file = self.folder / "server.conf"
+        self.access = {name: options.pop(name) for name in ("user", "password", "token") if name in options}
+        self.options = options
+
+    def prepare(self) -> None:
+        super().prepare()
+        jetstream = {**self.SETTINGS, **self.options, "store_dir": json.dumps(str(self.folder / "store"))}
+        lines = [f"listen: 127.0.0.1:{self.port}", f"http: 127.0.0.1:{self.monitor_port}"]
+        lines += ["jetstream {", *(f"  {name}: {value}" for name, value in jetstream.items()), "}"]
+        if self.access:
+            access = (f"  {name}: {json.dumps(value)}" for name, value in self.access.items())
+            lines += ["authorization {", *access, "}"]
+        self.settings_file.write_text("\n".join(lines) + "\n")
+
+    def command(self) -> list[str]:
+        return [self.program, "-c", str(self.settings_file)]
+
+    def answers(self) -> bool:
+        """Whether the server says itself that JetStream is ready, and takes connections."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{self.monitor_port}/healthz", timeout=2) as response:
+                return response.status == 200 and accepts_connections(self.port)
+        except OSError:
+            return False
+
+    def describe(self) -> dict:
+        return {**super().describe(), "address": f"127.0.0.1:{self.port}"}
+
+
 class Redis(Server):
     """Redis with an append-only file."""
 
@@ -215,7 +258,7 @@ class Redis(Server):
         return {**super().describe(), "url": f"redis://127.0.0.1:{self.port}"}
 
 
-KINDS = {kind.name: kind for kind in (Postgres, Kafka, Registry, Redis)}
+KINDS = {kind.name: kind for kind in (Postgres, Kafka, Registry, Nats, Redis)}
 
 
 def kafka_java(heap: str, log_level: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -16,10 +17,14 @@ SERVERS = TOOLS.parent / "target" / "servers"
 
 KAFKA_VERSION = "4.1.0"
 REGISTRY_VERSION = "2.5.11.Final"
+NATS_VERSION = "2.15.2"
+# Builds the NATS server where the installed Go is too old to fetch a newer one.
+GO_VERSION = "1.26.8"
 OLDEST_POSTGRES = 14
 
 KAFKA_JARS = SERVERS / f"kafka-{KAFKA_VERSION}"
 REGISTRY_FOLDER = SERVERS / f"apicurio-registry-{REGISTRY_VERSION}"
+NATS_FOLDER = SERVERS / f"nats-server-{NATS_VERSION}"
 REGISTRY_JAR = REGISTRY_FOLDER / f"apicurio-registry-app-{REGISTRY_VERSION}-runner.jar"
 
 
@@ -57,6 +62,13 @@ def registry_jar() -> Path:
     return REGISTRY_JAR
 
 
+def nats_program() -> str:
+    """The NATS server program; fails when it was not fetched."""
+    program = NATS_FOLDER / "nats-server"
+    _demand(program, "nats")
+    return str(program)
+
+
 def postgres_programs() -> Path:
     """The folder with `postgres`, `initdb` and `pg_isready` of the newest installed PostgreSQL that is new enough."""
     found = _newest_postgres()
@@ -80,6 +92,54 @@ def _fetch_registry() -> None:
     _fetch_by_maven("registry", "unpack-dependencies", REGISTRY_FOLDER)
 
 
+def _fetch_nats() -> None:
+    """Lets Go build the server from its module, into a temporary folder that is renamed when it is whole."""
+    if NATS_FOLDER.is_dir():
+        say(f"nats: {NATS_FOLDER}")
+        return
+    go = _go_for_nats()
+    say(f"nats: building into {NATS_FOLDER}")
+    unfinished = Path(tempfile.mkdtemp(prefix=".nats-", dir=SERVERS))
+    try:
+        environment = dict(os.environ, GOBIN=str(unfinished), GOTOOLCHAIN="auto", GOFLAGS="")
+        command = [go, "install", f"github.com/nats-io/nats-server/v2@v{NATS_VERSION}"]
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment)
+        if result.returncode != 0:
+            raise Unavailable("go could not build the NATS server; the reason stands above")
+        unfinished.chmod(0o755)
+        unfinished.rename(NATS_FOLDER)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    say("nats: done")
+
+
+def _go_for_nats() -> str:
+    """A Go that builds the server. From 1.21 on, Go fetches a newer toolchain by itself where it needs one; an older
+    one, as Debian 12 has it, is told to fetch it as the module that it is."""
+    go = _program("go", "golang-go")
+    version, system, machine = _output([go, "env", "GOVERSION", "GOOS", "GOARCH"]).split()
+    if int(version.removeprefix("go1.").split(".")[0]) >= 21:
+        return go
+    module = f"golang.org/toolchain@v0.0.1-go{GO_VERSION}.{system}-{machine}"
+    say(f"nats: {version} is too old to build it, fetching {module}")
+    folder = Path(json.loads(_output([go, "mod", "download", "-json", module]))["Dir"])
+    # Modules carry no permission to execute.
+    for program in [*folder.glob("bin/*"), *folder.glob("pkg/tool/*/*")]:
+        program.chmod(0o755)
+    return str(folder / "bin" / "go")
+
+
+def _output(command: list[str]) -> str:
+    """What a command prints; fails with what it said."""
+    with tempfile.TemporaryDirectory() as outside_of_any_module:
+        result = subprocess.run(
+            command, cwd=outside_of_any_module, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+    if result.returncode != 0:
+        raise Unavailable(f"{' '.join(command)} failed: {result.stderr.strip()}")
+    return result.stdout
+
+
 def _fetch_postgres() -> None:
     if _newest_postgres() is None:
         _install("postgresql")
@@ -96,6 +156,7 @@ FETCHERS = {
     "postgres": _fetch_postgres,
     "kafka": _fetch_kafka,
     "registry": _fetch_registry,
+    "nats": _fetch_nats,
     "redis": _fetch_redis,
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Real servers for tests, benchmarks and local runs: the single place that knows how they are fetched and started.
 
-    python3 tools/servers.py fetch [postgres] [kafka] [registry] [redis]
+    python3 tools/servers.py fetch [postgres] [kafka] [registry] [nats] [redis]
     python3 tools/servers.py run postgres kafka registry [--data DIR] [--postgres-option NAME=VALUE]
-                                 [--kafka-option NAME=VALUE]
+                                 [--kafka-option NAME=VALUE] [--nats-option NAME=VALUE]
     python3 tools/servers.py kafka-tool CLASS [ARGUMENT...]
 
 `run` prints one line of JSON when every server answers and then obeys the lines of its standard input, each answered
@@ -30,13 +30,13 @@ import tempfile
 from pathlib import Path
 
 import server_packages as packages
-from server_kinds import KINDS, Kafka, Postgres, kafka_java
+from server_kinds import KINDS, Kafka, Nats, Postgres, kafka_java
 from server_process import Failed, Ports, Server
 
 ACTIONS = ("kill", "stop", "start", "restart", "pause", "resume")
 STARTING = ("start", "restart")
 # The kinds whose settings can be changed from the command line.
-WITH_OPTIONS = (Postgres, Kafka)
+WITH_OPTIONS = (Postgres, Kafka, Nats)
 EXIT_FAILED = 1
 
 
@@ -64,11 +64,11 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("fetch", help="make sure that servers can be started")
-    command.add_argument("names", nargs="*", metavar="SERVER", help="postgres, kafka, registry, redis")
-    command.set_defaults(act=fetch, usual=["postgres", "kafka", "registry"])
+    command.add_argument("names", nargs="*", metavar="SERVER", help="postgres, kafka, registry, nats, redis")
+    command.set_defaults(act=fetch, usual=["postgres", "kafka", "registry", "nats"])
 
     command = commands.add_parser("run", help="start servers and obey standard input")
-    command.add_argument("names", nargs="+", metavar="SERVER", help="postgres, kafka, registry, redis")
+    command.add_argument("names", nargs="+", metavar="SERVER", help="postgres, kafka, registry, nats, redis")
     command.add_argument("--data", type=Path, metavar="DIR", help="keep the data here (a temporary folder otherwise)")
     for kind in WITH_OPTIONS:
         command.add_argument(f"--{kind.name}-option", action="append", default=[], metavar="NAME=VALUE")

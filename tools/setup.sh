@@ -43,6 +43,8 @@ missing_packages() {
   has_postgres || echo postgresql
   has_java || java_package
   has mvn || echo maven
+  has chromium || echo chromium
+  has go || echo golang-go
   has python3 || echo python3
   { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || echo python3-venv
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::bus::TopicSpec;
-use crate::bus::kafka::{KafkaAdmin, KafkaConnection, KafkaSinkSettings, KafkaSourceSettings, SinkGuarantee};
-use crate::config::{DeductOn as DeductOnSetting, Encoding, Guarantee, KafkaAddress, Settings};
+use crate::config::{DeductOn as DeductOnSetting, Encoding, Settings, StoreAddress};
 use crate::domain::rules::{DeductOn, Rules};
 use crate::engine::judge::Bench;
 use crate::ports::{BatchLimit, StoreError};
-use crate::store::postgres::{Migration, PostgresSettings, PostgresStore};
+use crate::store::postgres::{PostgresSettings, PostgresStore};
+use crate::store::sqlite::{SqliteSettings, SqliteStore};
+use crate::store::{AnyStore, Migration, Retention, Upkeep};
 use crate::sweeper::OWN_SOURCE;
 use crate::wire::encode::Encoder;
 use crate::wire::registry::Registry;
@@ -65,32 +66,62 @@ pub fn topic_specs(settings: &Settings, topics: &Topics) -> Vec<TopicSpec> {
 ///
 /// # Errors
 /// [`Failure`] with what to do about it.
-pub async fn connect_store(settings: &Settings, connections: u32) -> Result<PostgresStore, Failure> {
-    let url = settings.postgres().map_err(|error| Failure::Settings(error.to_string()))?;
-    let store = PostgresStore::connect(PostgresSettings {
-        url: url.expose().to_owned(),
-        connections,
-        acquire_timeout_ms: ACQUIRE_TIMEOUT_MS,
+pub async fn connect_store(settings: &Settings, connections: u32) -> Result<AnyStore, Failure> {
+    open_store(settings, connections, false).await
+}
+
+/// A connection to the database as [`connect_store`] makes it; a file that is not there is made.
+///
+/// # Errors
+/// [`Failure`] with what to do about it.
+pub async fn connect_new_store(settings: &Settings) -> Result<AnyStore, Failure> {
+    let store = open_store(settings, 1, true).await?;
+    proved(settings, store).await
+}
+
+async fn open_store(settings: &Settings, connections: u32, create: bool) -> Result<AnyStore, Failure> {
+    let retention = Retention {
         inbox_keep_days: settings.inbox.keep_days,
         inbox_max_days: i64::from(settings.inbox.max_days),
         dead_letter_keep_days: settings.dead_letters.keep_days,
         keep_published_seconds: settings.relay.keep_published_s,
-    });
-    store.await.map_err(|error| match error {
+    };
+    let acquire_timeout_ms = ACQUIRE_TIMEOUT_MS;
+    let opened = match settings.store_address() {
+        StoreAddress::Postgres(url) => {
+            let url = url.expose().to_owned().into();
+            let settings = PostgresSettings { url, connections, acquire_timeout_ms, retention };
+            PostgresStore::connect(settings).await.map(AnyStore::Postgres)
+        }
+        StoreAddress::Sqlite(file) => {
+            let settings = SqliteSettings { file, create, readers: connections, acquire_timeout_ms, retention };
+            SqliteStore::connect(settings).await.map(AnyStore::Sqlite)
+        }
+    };
+    opened.map_err(|error| match error {
         StoreError::Transient(error) => Failure::Failed(format!(
             "the database at {} does not answer: {error}; start it or correct store.url",
-            url.redacted()
+            settings.store.url
         )),
-        StoreError::Fatal(error) => Failure::Failed(format!("the database at {}: {error}", url.redacted())),
+        StoreError::Fatal(error) => of_database(settings, &error),
     })
 }
 
-/// A connection to a database whose schema is current.
+async fn proved(settings: &Settings, store: AnyStore) -> Result<AnyStore, Failure> {
+    store.check_integrity().await.map_err(|error| of_database(settings, &error.to_string()))?;
+    Ok(store)
+}
+
+fn of_database(settings: &Settings, error: &str) -> Failure {
+    Failure::Failed(format!("the database at {}: {error}", settings.store.url))
+}
+
+/// A connection to a database that is whole and whose schema is current.
 ///
 /// # Errors
-/// [`Failure`] that names the missing migrations.
-pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<PostgresStore, Failure> {
-    let store = connect_store(settings, connections).await?;
+/// [`Failure`] that names the damage or the missing migrations.
+pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<AnyStore, Failure> {
+    let store = proved(settings, connect_store(settings, connections).await?).await?;
     let versions = |versions: &[i64]| versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     match store.migration().await.map_err(Failure::failed)? {
         Migration::Current => Ok(store),
@@ -105,44 +136,10 @@ pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<Pos
     }
 }
 
-/// How a Kafka cluster is reached.
+/// The schema registry, when there is one.
 ///
 /// # Errors
-/// [`Failure::Settings`] for an address or property that cannot be.
-pub fn kafka_connection(address: KafkaAddress) -> Result<KafkaConnection, Failure> {
-    KafkaConnection::new(&address.url, OWN_SOURCE, address.properties.to_map())
-        .map_err(|error| Failure::Settings(error.to_string()))
-}
-
-/// Administration of the cluster that events come from.
-///
-/// # Errors
-/// See [`kafka_connection`].
-pub fn kafka_admin(settings: &Settings) -> Result<KafkaAdmin, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    Ok(KafkaAdmin::new(kafka_connection(address)?))
-}
-
-pub(super) fn kafka_source_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSourceSettings, Failure> {
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let inputs = topics.inputs().iter().map(ToString::to_string).collect();
-    Ok(KafkaSourceSettings::new(kafka_connection(address)?, &settings.source.group, inputs))
-}
-
-pub(super) fn kafka_sink_settings(settings: &Settings, topics: &Topics) -> Result<KafkaSinkSettings, Failure> {
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
-    let guarantee = match settings.sink.guarantee {
-        Guarantee::ExactlyOnce => SinkGuarantee::ExactlyOnce {
-            transactional_id: format!("{}holdfast-relay", settings.topics.prefix),
-            progress_topic: topics.progress().to_string(),
-        },
-        Guarantee::AtLeastOnce => SinkGuarantee::AtLeastOnce,
-    };
-    let mut outputs: Vec<String> = topics.outputs().iter().map(ToString::to_string).collect();
-    outputs.push(topics.dead_letters().to_string());
-    Ok(KafkaSinkSettings::new(kafka_connection(address)?, guarantee, outputs))
-}
-
+/// [`Failure::Settings`] for an address that cannot be.
 pub fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Failure> {
     let Some(url) = &settings.registry.url else { return Ok(None) };
     Registry::new(url.expose())

@@ -1,30 +1,36 @@
 //! The worker as a whole: parts built from settings, started, watched, drained.
 
 mod build;
+mod bus;
+mod part_states;
+pub mod streams;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect_store, kafka_admin, kafka_connection, migrated_store, registry, topic_specs, topics};
+pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
+pub use bus::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
 
 use crate::bus::direct::{DirectLimits, direct};
-use crate::bus::kafka::{KafkaSink, KafkaSource};
+use crate::bus::local::{self, LocalLog};
 use crate::config::Settings;
 use crate::engine::{self, Engine};
 use crate::health::{Liveness, PartState, Readiness};
-use crate::http::{ServerLimits, Sidecar, SidecarLimits};
+use crate::http::{EventStream, MAX_STREAMS, ServerLimits, Sidecar, SidecarLimits};
 use crate::metrics::Metrics;
 use crate::ports::{SourceStatus, Store, StoreError};
 use crate::relay::{self, Relay};
-use crate::store::postgres::PostgresStore;
+use crate::store::{AnyStore, Upkeep};
 use crate::sweeper::{self, OWN_SOURCE, Sweeper};
 use crate::wire::decode::Decoder;
 use crate::wire::schemas::KnownSchemas;
+use crate::wire::shown::Showcase;
 
 /// How long a turn of any loop may take before the process counts as stuck. Longer than every timeout of database and
 /// broker: what takes longer is stuck, not slow.
@@ -33,6 +39,10 @@ const LONGEST_TURN: Duration = Duration::from_secs(120);
 const HANDED_OVER: usize = 8;
 /// How often partitions are made ahead and old rows dropped.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
+/// Connections of the relay and of who looks at the outbox: engines that wait for locks must not keep them waiting.
+const RELAY_CONNECTIONS: u32 = 2;
+/// How long before the end of the drain requests to the sidecar are cut off that have not ended.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
 /// How often the depth of the outbox is looked at.
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -75,13 +85,19 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Fail
 
 /// A worker whose parts run.
 struct Worker {
+    /// What takes work in.
     intake: JoinSet<Ended>,
+    /// What announces it.
+    relay: JoinSet<Ended>,
+    /// What serves both, and what answers questions.
     rest: JoinSet<Ended>,
     /// Tells the relay that nothing more is committed here.
     drain: CancellationToken,
     /// Ends what answers questions.
     farewell: CancellationToken,
     drain_timeout: Duration,
+    /// Set when the drain begins.
+    drain_deadline: Arc<OnceLock<Instant>>,
 }
 
 /// How a part ended.
@@ -92,20 +108,26 @@ struct Ended {
 
 async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Failure> {
     let topics = build::topics(&settings)?;
-    let kafka_source = build::kafka_source_settings(&settings, &topics)?;
-    let kafka_sink = build::kafka_sink_settings(&settings, &topics)?;
+    let buses = bus::Buses::of(&settings, &topics)?;
     let listen = settings.listen().map_err(|error| Failure::Settings(error.to_string()))?;
     let listener = crate::http::bind(listen).await.map_err(Failure::failed)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    buses.prepare(&settings, &topics).await?;
     let store = build::migrated_store(&settings, settings.store.engine_connections).await?;
+    let publishing = build::connect_store(&settings, RELAY_CONNECTIONS).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
+    let log = buses.open_log().await?;
+    buses.require_topics(&settings, &topics, log.as_ref()).await?;
     let schemas = Arc::new(KnownSchemas::load());
     let registry = build::registry(&settings)?;
     let encoder = build::encoder(&settings, &topics, registry.as_deref(), &schemas).await?;
     let decoder = Arc::new(Decoder::new(topics.clone(), schemas, registry, settings.max_event_bytes));
-    let source = KafkaSource::open(kafka_source).await.map_err(Failure::failed)?;
-
     let metrics = Metrics::new();
+    let store = buses.announcing(store, log.as_ref(), &topics, &encoder, &metrics);
+    // The relay's, too: it must know what the others have announced by themselves.
+    let publishing = buses.announcing(publishing, log.as_ref(), &topics, &encoder, &metrics);
+    let (source, sink) = buses.connect(&settings, &topics, log.clone()).await?;
+
     let liveness = Liveness::new(LONGEST_TURN);
     let (readiness_writer, readiness) =
         watch::channel(Readiness { bus: PartState::Starting, migrations: PartState::Up, relay: PartState::Starting });
@@ -126,8 +148,7 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     let drain = CancellationToken::new();
     let farewell = CancellationToken::new();
     let status = source.status();
-    let mut intake = JoinSet::new();
-    let mut rest = JoinSet::new();
+    let (mut intake, mut publisher, mut rest) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     let sweeping = Sweeper::new(sweeper::Parts {
         store: store.clone(),
         submitter: submitter.clone(),
@@ -139,12 +160,12 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
     spawn(&mut intake, "direct engine", Engine::new(submissions, engine_parts("direct engine", false)).run());
     spawn(&mut intake, "sweeper", sweeping.run());
     spawn(
-        &mut rest,
+        &mut publisher,
         "relay",
         Relay::new(
-            KafkaSink::new(kafka_sink),
+            sink,
             relay::Parts {
-                store: store.clone(),
+                store: publishing.clone(),
                 committed,
                 encoder,
                 lease: Duration::from_secs(settings.relay.lease_s),
@@ -155,25 +176,33 @@ async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Fa
         )
         .run(),
     );
-    spawn(&mut rest, "maintenance", maintain(store.clone(), farewell.clone()));
-    spawn(&mut rest, "status", watch_parts(store, metrics.clone(), status, readiness_writer, farewell.clone()));
+    spawn(&mut rest, "maintenance", maintain(store, log, farewell.clone()));
+    spawn(&mut rest, "status", watch_parts(publishing, metrics.clone(), status, readiness_writer, farewell.clone()));
     let limits = SidecarLimits {
         max_body_bytes: settings.http.max_body_bytes,
         request_timeout: Duration::from_millis(settings.http.request_timeout_ms),
     };
-    let sidecar = Sidecar { queries: questions, submissions: submitter, metrics, liveness, readiness, stop, limits };
+    // However many streams there are, as many connections stay for everything else.
+    let streams = MAX_STREAMS.min(settings.http.max_connections / 2);
+    let stream = Arc::new(EventStream::new(Showcase::new(&topics, OWN_SOURCE), streams));
+    let polling = stream.clone().poll(questions.clone(), farewell.clone());
+    let sidecar =
+        Sidecar { queries: questions, stream, submissions: submitter, metrics, liveness, readiness, stop, limits };
     let server_limits = ServerLimits {
         max_connections: settings.http.max_connections,
         drain_timeout: limits.request_timeout,
         request_timeout: limits.request_timeout,
     };
     let serving = crate::http::serve(listener, crate::http::router(sidecar), server_limits, farewell.clone());
-    spawn(&mut rest, "sidecar", async {
-        serving.await;
+    spawn(&mut rest, "event stream", async {
+        polling.await;
         Ok::<(), std::convert::Infallible>(())
     });
+    let drain_deadline = Arc::new(OnceLock::new());
+    spawn(&mut rest, "sidecar", answer_questions(serving, farewell.clone(), drain_deadline.clone()));
     tracing::info!(%address, source = OWN_SOURCE, group = settings.source.group, "the worker runs");
-    Ok(Worker { intake, rest, drain, farewell, drain_timeout: settings.drain_timeout() })
+    let drain_timeout = settings.drain_timeout();
+    Ok(Worker { intake, relay: publisher, rest, drain, farewell, drain_timeout, drain_deadline })
 }
 
 fn spawn<E: fmt::Display>(
@@ -191,21 +220,24 @@ impl Worker {
             biased;
             () = stop.cancelled() => None,
             ended = self.intake.join_next() => ended,
+            ended = self.relay.join_next() => ended,
             ended = self.rest.join_next() => ended,
         };
         // A part that heard of the stop first has ended as it should.
         let early = !stop.is_cancelled();
         stop.cancel();
-        let drained = tokio::time::timeout(self.drain_timeout, self.drain_parts()).await;
+        let deadline = *self.drain_deadline.get_or_init(|| Instant::now() + self.drain_timeout);
+        let drained = tokio::time::timeout_at(deadline, self.drain_parts(deadline)).await;
         let mut failures: Vec<String> = ended.into_iter().filter_map(|ended| complaint(ended, early)).collect();
         match drained {
             Ok(later) => failures.extend(later),
             Err(_) => {
-                self.intake.abort_all();
-                self.rest.abort_all();
+                for parts in [&mut self.intake, &mut self.relay, &mut self.rest] {
+                    parts.abort_all();
+                }
                 failures.push(format!(
-                    "the drain took longer than drain_timeout_ms ({} ms); what is committed and not announced is \
-                     announced by the next worker",
+                    "the drain took longer than drain_timeout_ms ({} ms); what is not acknowledged comes again, and what \
+                     is committed and not announced is announced by the next worker",
                     self.drain_timeout.as_millis()
                 ));
             }
@@ -219,25 +251,45 @@ impl Worker {
         }
     }
 
-    /// First what takes work in, then what announces it, then what answers questions.
-    async fn drain_parts(&mut self) -> Vec<String> {
+    /// First what takes work in, then what announces it, then what answers questions. A part that has ended before is
+    /// not waited for. Nor is a bus that is away: what is committed stands in the outbox, and the end is in good order.
+    async fn drain_parts(&mut self, deadline: Instant) -> Vec<String> {
         let mut failures = Vec::new();
-        while let Some(ended) = self.intake.join_next().await {
-            failures.extend(complaint(ended, false));
-        }
+        join_all(&mut self.intake, &mut failures).await;
         self.drain.cancel();
-        // The relay may still need the database and the sidecar's answers; it ends by itself.
-        let mut told = false;
-        while let Some(ended) = self.rest.join_next().await {
-            let relay = ended.as_ref().is_ok_and(|ended| ended.part == "relay");
-            failures.extend(complaint(ended, false));
-            if relay || !told {
-                told = true;
-                self.farewell.cancel();
-            }
+        let last_words = deadline.checked_sub(self.drain_timeout / 5).unwrap_or(deadline);
+        if tokio::time::timeout_at(last_words, join_all(&mut self.relay, &mut failures)).await.is_err() {
+            tracing::warn!("not everything could be announced before the end; the next worker announces the rest");
+            self.relay.shutdown().await;
         }
+        self.farewell.cancel();
+        join_all(&mut self.rest, &mut failures).await;
         failures
     }
+}
+
+async fn join_all(parts: &mut JoinSet<Ended>, failures: &mut Vec<String>) {
+    while let Some(ended) = parts.join_next().await {
+        failures.extend(complaint(ended, false));
+    }
+}
+
+/// Serves questions until the farewell, then lets running requests end within what is left of the drain: a slow
+/// question does not make it fail.
+async fn answer_questions(
+    serving: impl Future<Output = ()>,
+    farewell: CancellationToken,
+    drain_deadline: Arc<OnceLock<Instant>>,
+) -> Result<(), std::convert::Infallible> {
+    let mut serving = std::pin::pin!(serving);
+    if let Some(()) = farewell.run_until_cancelled(serving.as_mut()).await {
+        return Ok(());
+    }
+    let deadline = *drain_deadline.get_or_init(Instant::now);
+    if tokio::time::timeout_at(deadline.checked_sub(LAST_ANSWERS).unwrap_or(deadline), serving).await.is_err() {
+        tracing::warn!("requests did not end before the drain and are cut off");
+    }
+    Ok(())
 }
 
 /// What there is to complain about in the end of a part.
@@ -250,15 +302,28 @@ fn complaint(ended: Result<Ended, tokio::task::JoinError>, early: bool) -> Optio
     }
 }
 
-/// Makes partitions ahead and drops old rows, now and then.
-async fn maintain(store: PostgresStore, stop: CancellationToken) -> Result<(), StoreError> {
+/// Makes partitions ahead and drops old rows and records, now and then.
+async fn maintain(store: AnyStore, log: Option<LocalLog>, stop: CancellationToken) -> Result<(), StoreError> {
     loop {
-        match store.maintain().await {
-            Ok(report) => tracing::debug!(?report, "maintenance"),
-            Err(StoreError::Transient(error)) => tracing::warn!(%error, "maintenance could not be done, it waits"),
+        let wait = match store.maintain().await {
+            Ok(report) => {
+                tracing::debug!(?report, "maintenance");
+                // Rows may be made faster than a round an interval deletes them.
+                if report.is_unfinished { Duration::ZERO } else { MAINTENANCE_INTERVAL }
+            }
+            Err(StoreError::Transient(error)) => {
+                tracing::warn!(%error, "maintenance could not be done, it waits");
+                MAINTENANCE_INTERVAL
+            }
             Err(error @ StoreError::Fatal(_)) => return Err(error),
+        };
+        if let Some(log) = &log {
+            match local::drop_old(log).await {
+                Ok(dropped) => tracing::debug!(dropped, "old records of the embedded log"),
+                Err(failure) => tracing::warn!(%failure, "old records of the embedded log were not dropped"),
+            }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(MAINTENANCE_INTERVAL)).await.is_none() {
+        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Ok(());
         }
     }
@@ -266,7 +331,7 @@ async fn maintain(store: PostgresStore, stop: CancellationToken) -> Result<(), S
 
 /// Carries what the parts know of themselves to metrics and readiness.
 async fn watch_parts(
-    store: PostgresStore,
+    store: AnyStore,
     metrics: Metrics,
     mut source: watch::Receiver<SourceStatus>,
     readiness: watch::Sender<Readiness>,
@@ -281,23 +346,16 @@ async fn watch_parts(
         }
         let status = source.borrow_and_update().clone();
         metrics.source_status(&status);
-        let bus = match (status.connected, &status.trouble) {
-            (true, _) => PartState::Up,
-            (false, Some(trouble)) => PartState::Down(trouble.clone()),
-            (false, None) => PartState::Starting,
-        };
-        let relay = match store.outbox_status().await {
+        let bus = part_states::bus(&status);
+        let outbox = store.outbox_status().await;
+        let relay = part_states::relay(&outbox, LONGEST_TURN);
+        match &outbox {
             Ok(status) => {
-                let age = relay::oldest_age(&status);
-                metrics.outbox(status.last_number - status.published_number, age);
-                if age < LONGEST_TURN {
-                    PartState::Up
-                } else {
-                    PartState::Down("announcements wait for two minutes".into())
-                }
+                metrics.outbox(status.last_number - status.published_number, relay::oldest_age(status));
             }
-            Err(error) => PartState::Down(error.to_string().into()),
-        };
+            Err(error) if readiness.borrow().relay != relay => tracing::warn!(%error, "the outbox cannot be looked at"),
+            Err(_) => {}
+        }
         readiness.send_if_modified(|known| {
             let next = Readiness { bus: bus.clone(), migrations: PartState::Up, relay: relay.clone() };
             let changed = *known != next;
@@ -305,5 +363,19 @@ async fn watch_parts(
             changed
         });
         metrics.ready(readiness.borrow().is_ready());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_request_has_no_longer_than_what_is_left_of_the_drain() {
+        let farewell = CancellationToken::new();
+        farewell.cancel();
+        let deadline = Arc::new(OnceLock::from(Instant::now() + 2 * LAST_ANSWERS));
+        answer_questions(std::future::pending(), farewell, deadline.clone()).await.expect("it cannot fail");
+        assert!(Instant::now() < deadline.get().copied().expect("it is set"), "the drain would have failed");
     }
 }

@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod any;
 pub mod direct;
 pub mod kafka;
+pub mod local;
+pub mod nats;
+pub mod publish;
+pub mod replay;
+pub mod tail;
 
 /// What a topic should look like.
 #[derive(Clone, Debug, PartialEq, Eq)]

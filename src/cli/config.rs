@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{Ending, output};
 use crate::app::{self, Failure};
-use crate::config::{Settings, SettingsError};
+use crate::config::{BusAddress, Settings, SettingsError};
 
 /// Check or show the settings
 #[derive(Debug, Args)]
@@ -40,11 +40,17 @@ pub(super) fn run(arguments: ConfigArguments, settings: &Settings) -> Result<End
 
 /// What `run` asks of the settings before it connects to anything.
 fn check(settings: &Settings) -> Result<(), Failure> {
-    settings.postgres().map_err(wrong)?;
     settings.listen().map_err(wrong)?;
     app::topics(settings)?;
-    app::kafka_connection(settings.kafka_source().map_err(wrong)?)?;
-    app::kafka_connection(settings.kafka_sink().map_err(wrong)?)?;
+    app::registry(settings)?;
+    for bus in [settings.source_bus().map_err(wrong)?, settings.sink_bus().map_err(wrong)?] {
+        match bus {
+            BusAddress::Kafka(address) => drop(app::kafka_connection(address)?),
+            BusAddress::Nats(address) => drop(app::nats_connection(address)?),
+            BusAddress::Local(_) => {}
+        }
+    }
+    settings.nats_ack_wait_ms().map_err(wrong)?;
     Ok(())
 }
 

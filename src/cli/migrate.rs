@@ -5,19 +5,21 @@ use clap::Args;
 use super::{Ending, output};
 use crate::app::{self, Failure};
 use crate::config::Settings;
-use crate::store::postgres::Migration;
+use crate::store::{Migration, Upkeep};
 
 /// Bring the database's schema up to date
 ///
-/// Safe to run again and from several places at once. The user needs to own the schema and nothing else.
+/// Safe to run again and from several places at once. On PostgreSQL the user needs to own the schema and nothing else; a
+/// SQLite file that is not there is made.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  holdfast migrate --store-url postgres://shop:secret@localhost/holdfast")]
+  holdfast migrate --store-url postgres://shop:secret@localhost/holdfast
+  holdfast migrate --store-url sqlite://holdfast.db")]
 pub(super) struct MigrateArguments {}
 
 pub(super) async fn run(MigrateArguments {}: MigrateArguments, settings: &Settings) -> Result<Ending, Failure> {
-    let store = app::connect_store(settings, 1).await?;
+    let store = app::connect_new_store(settings).await?;
     let before = store.migration().await.map_err(Failure::failed)?;
     if let Migration::Foreign(versions) = &before {
         return Err(Failure::Failed(format!(

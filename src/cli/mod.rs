@@ -1,8 +1,10 @@
 //! The command line: one file a command.
 
+mod backup;
 mod config;
 mod migrate;
 mod output;
+mod progress;
 mod publish;
 mod replay;
 mod run;
@@ -56,6 +58,7 @@ enum Command {
     Subscribe(subscribe::SubscribeArguments),
     Verify(verify::VerifyArguments),
     Replay(replay::ReplayArguments),
+    Backup(backup::BackupArguments),
     Config(config::ConfigArguments),
 }
 
@@ -119,6 +122,7 @@ impl Command {
             Self::Subscribe(arguments) => subscribe::run(arguments, &settings, stop).await,
             Self::Replay(arguments) => replay::run(arguments, &settings).await,
             Self::Verify(arguments) => verify::run(arguments, &settings).await,
+            Self::Backup(arguments) => backup::run(arguments, &settings).await,
             Self::Config(arguments) => config::run(arguments, &settings),
         }
     }

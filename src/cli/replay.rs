@@ -6,10 +6,11 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Ending, output};
+use super::{Ending, output, progress};
 use crate::app::{self, Failure};
-use crate::bus::kafka::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay};
-use crate::config::Settings;
+use crate::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
+use crate::bus::{kafka, local, nats};
+use crate::config::{BusAddress, KafkaAddress, Settings};
 use crate::domain::words::Timestamp;
 use crate::wire::instant;
 use crate::wire::topics::Topics;
@@ -74,27 +75,62 @@ fn partition_offset(text: &str) -> Option<PartitionOffset> {
 
 pub(super) async fn run(arguments: ReplayArguments, settings: &Settings) -> Result<Ending, Failure> {
     let topics = app::topics(settings)?;
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let connection = app::kafka_connection(address)?;
+    let address = settings.source_bus().map_err(|error| Failure::Settings(error.to_string()))?;
     let inputs: Vec<String> = topics.inputs().iter().map(ToString::to_string).collect();
     let target = target(arguments.from, &topics);
     let (group, dry_run) = (settings.source.group.clone(), arguments.dry_run);
-    // Both calls block for as long as the broker takes.
-    let work = move || {
-        let plan = plan_replay(&connection, &group, &inputs, &target)?;
-        if !dry_run {
-            apply_replay(&connection, &plan)?;
+    let plan = match address {
+        BusAddress::Kafka(address) => on_kafka(address, group, inputs, target, dry_run).await?,
+        BusAddress::Nats(address) => {
+            let connection = app::nats_connection(address)?;
+            let plan = nats::plan_replay(&connection, &group, &inputs, &target).await.map_err(Failure::failed)?;
+            if !dry_run {
+                nats::apply_replay(&connection, &plan).await.map_err(Failure::failed)?;
+            }
+            plan
         }
-        Ok(plan)
+        BusAddress::Local(file) => {
+            let log = app::local_log(&file).await?;
+            let plan = local::plan_replay(&log, &group, &inputs, &target).await.map_err(Failure::failed)?;
+            if !dry_run {
+                local::apply_replay(&log, &plan).await.map_err(Failure::failed)?;
+            }
+            plan
+        }
     };
-    let planned = tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?;
-    let plan = planned.map_err(|error: crate::bus::kafka::ReplayError| Failure::failed(error))?;
     if arguments.json {
         output::print_json(&as_json(&plan, dry_run))?;
     } else {
         output::print(&as_text(&plan, dry_run))?;
     }
     Ok(Ending::Done)
+}
+
+async fn on_kafka(
+    address: KafkaAddress,
+    group: String,
+    inputs: Vec<String>,
+    target: ReplayTarget,
+    dry_run: bool,
+) -> Result<ReplayPlan, Failure> {
+    let connection = app::kafka_connection(address)?;
+    let bar = progress::steps(0);
+    let shown = bar.clone();
+    // Both calls block for as long as the broker takes.
+    let work = move || {
+        let plan = kafka::plan_replay(&connection, &group, &inputs, &target, |looked_at, of| {
+            shown.set_message("partitions looked at");
+            shown.set_length(of as u64);
+            shown.set_position(looked_at as u64);
+        })?;
+        if !dry_run {
+            kafka::apply_replay(&connection, &plan)?;
+        }
+        Ok(plan)
+    };
+    let planned = tokio::task::spawn_blocking(work).await.map_err(Failure::failed)?;
+    bar.finish_and_clear();
+    planned.map_err(|error: kafka::ReplayError| Failure::failed(error))
 }
 
 /// The target with the topics as the broker names them; both names are taken.

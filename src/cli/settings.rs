@@ -18,13 +18,13 @@ pub struct SettingsArguments {
     /// Any setting; may be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE", global = true)]
     set: Vec<String>,
-    /// PostgreSQL address (store.url)
+    /// Database: postgres://… or sqlite://FILE (store.url)
     #[arg(long, value_name = "URL", global = true)]
     store_url: Option<String>,
-    /// Kafka address that events come from (source.url)
+    /// Bus that events come from: kafka://…, nats://… or local: (source.url)
     #[arg(long, value_name = "URL", global = true)]
     source_url: Option<String>,
-    /// Kafka address that announcements go to (sink.url)
+    /// Bus that announcements go to (sink.url)
     #[arg(long, value_name = "URL", global = true)]
     sink_url: Option<String>,
     /// Consumer group (source.group)

@@ -11,15 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ending;
 use super::output::{self, Reader};
-use crate::app::{self, Failure};
-use crate::bus::kafka::{KafkaTail, KafkaTailSettings, TailOrder, TailStart};
+use crate::app::{self, Failure, TailWish};
+use crate::bus::kafka::TailOrder;
+use crate::bus::tail::TailStart;
 use crate::config::Settings;
 use crate::domain::words::Timestamp;
 use crate::ports::{Delivery, Record};
 use crate::wire::decode::Decoder;
 use crate::wire::instant;
 use crate::wire::schemas::KnownSchemas;
-use crate::wire::sequence::sequence_number;
 use crate::wire::topics::Topics;
 
 /// Headers of a dead letter; as attributes of an event they lose their dashes.
@@ -78,10 +78,9 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Ending, Failure> {
     let topics = app::topics(settings)?;
-    let address = settings.kafka_sink().map_err(|error| Failure::Settings(error.to_string()))?;
+    let address = settings.sink_bus().map_err(|error| Failure::Settings(error.to_string()))?;
     let (names, order) = selection(&arguments, &topics).map_err(Failure::Settings)?;
-    let tail = KafkaTail::open(KafkaTailSettings {
-        connection: app::kafka_connection(address)?,
+    let wish = TailWish {
         topics: names,
         from: match arguments.from {
             From::Start => TailStart::Start,
@@ -90,9 +89,8 @@ pub(super) async fn run(
         },
         until_end: arguments.until_end,
         order,
-        number: sequence_number,
-    });
-    let mut tail = tail.await.map_err(Failure::failed)?;
+    };
+    let mut tail = app::tail(address, wish).await?;
     let registry = app::registry(settings)?;
     let decoder = Decoder::new(topics.clone(), Arc::new(KnownSchemas::load()), registry, usize::MAX);
     let mut shown = 0;
@@ -138,7 +136,7 @@ async fn shown_as(decoder: &Decoder, record: Record) -> Result<Value, Failure> {
     let schemas = decoder.writer_schemas(&delivery).await.map_err(Failure::failed)?;
     let [Delivery::Record(record)] = delivery else { return Ok(Value::Null) };
     let mut event = match decoder.structured(&record, &schemas) {
-        Ok(Value::Object(event)) => event,
+        Ok(Value::Object(event)) => completed(event, &record),
         Ok(_) | Err(_) => unreadable(&record),
     };
     for (name, value) in record.headers.iter().filter(|(name, _)| name.starts_with(DEAD_LETTER_HEADERS)) {
@@ -148,16 +146,33 @@ async fn shown_as(decoder: &Decoder, record: Record) -> Result<Value, Failure> {
     Ok(Value::Object(event))
 }
 
-/// A record that is no event, as most dead letters are: its position for an id, and its bytes as they are.
+/// An event with every attribute that CloudEvents ask for: a dead letter may lack them, or have some that are none.
+fn completed(event: Map<String, Value>, record: &Record) -> Map<String, Value> {
+    let mut complete = stand_ins(record);
+    let is_right = |name: &str, value: &Value| match (name, value.as_str()) {
+        ("id" | "source" | "type", text) => text.is_some_and(|text| !text.is_empty()),
+        ("time", text) => text.and_then(instant::parse).is_some(),
+        _ => true,
+    };
+    complete.extend(event.into_iter().filter(|(name, value)| is_right(name, value)));
+    complete
+}
+
+/// A record that is no event, as most dead letters are: its bytes as they are.
 fn unreadable(record: &Record) -> Map<String, Value> {
-    let topic = &record.position.topic;
     let data = STANDARD.encode(record.payload.as_deref().unwrap_or_default());
+    let mut event = stand_ins(record);
+    event.insert("data_base64".to_owned(), json!(data));
+    event
+}
+
+/// The attributes of what has none: its position for an id, its topic for a source.
+fn stand_ins(record: &Record) -> Map<String, Value> {
     let event = [
         ("specversion", json!("1.0")),
         ("id", json!(record.position.to_string())),
-        ("source", json!(topic)),
+        ("source", json!(record.position.topic)),
         ("type", json!("unreadable")),
-        ("data_base64", json!(data)),
     ];
     event.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -215,5 +230,29 @@ mod tests {
             "type": "unreadable", "data_base64": "/wA=", "deadletterreason": "undecodable",
         });
         assert_eq!(shown_as(&decoder, record).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_that_lacks_attributes_is_a_whole_cloudevent_all_the_same() {
+        let decoder = Decoder::new(topics(), Arc::new(KnownSchemas::load()), None, usize::MAX);
+        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+        let record = |headers: Vec<(String, Option<Vec<u8>>)>| Record {
+            position: Position { topic: "eu.inventory-dead-letters".into(), partition: 0, offset: 7 },
+            key: None,
+            headers,
+            payload: Some(br#"{"order_id":"O-1"}"#.to_vec()),
+            timestamp: None,
+        };
+        let bare = shown_as(&decoder, record(vec![header("dead-letter-reason", "missing_id")])).await.unwrap();
+        let expected = json!({
+            "specversion": "1.0", "id": "eu.inventory-dead-letters/0@7", "source": "eu.inventory-dead-letters",
+            "type": "unreadable", "datacontenttype": "application/json", "data": {"order_id": "O-1"},
+            "deadletterreason": "missing_id",
+        });
+        assert_eq!(bare, expected);
+        let wrong = vec![header("ce_id", ""), header("ce_type", "order-created"), header("ce_time", "yesterday")];
+        let wrong = shown_as(&decoder, record(wrong)).await.unwrap();
+        assert_eq!((&wrong["id"], &wrong["type"]), (&expected["id"], &json!("order-created")));
+        assert!(wrong.get("time").is_none(), "{wrong}");
     }
 }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Ending, output};
+use super::{Ending, output, progress};
 use crate::app::{self, Failure};
 use crate::config::Settings;
-use crate::store::postgres::Verification;
+use crate::store::{CHECKS, Upkeep, Verification};
 
 /// Prove that the database keeps its promises
 ///
@@ -27,7 +27,14 @@ pub(super) struct VerifyArguments {
 
 pub(super) async fn run(arguments: VerifyArguments, settings: &Settings) -> Result<Ending, Failure> {
     let store = app::migrated_store(settings, 1).await?;
-    let checks = store.verify(settings.alerts.ignore_cart_holds).await.map_err(Failure::failed)?;
+    let bar = progress::steps(CHECKS as u64);
+    let begins = |number: usize, check: &'static str| {
+        bar.set_message(check);
+        bar.set_position(number as u64);
+    };
+    let checks = store.verify_with(settings.alerts.ignore_cart_holds, begins).await;
+    bar.finish_and_clear();
+    let checks = checks.map_err(Failure::failed)?;
     store.close().await;
     if arguments.json {
         output::print_json(&as_json(&checks))?;
@@ -86,7 +93,7 @@ fn as_json(checks: &[Verification]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::postgres::Difference;
+    use crate::store::Difference;
 
     fn checks(differing: u64) -> Vec<Verification> {
         let difference = Difference {

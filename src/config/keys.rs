@@ -33,7 +33,7 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A table from event types to topic names.
     Names,
-    /// A table of librdkafka properties; `{name}_files` is a table of files that hold them.
+    /// A table of the properties of a client; `{name}_files` is a table of files that hold them.
     Properties,
 }
 
@@ -77,10 +77,12 @@ pub const KEYS: &[Key] = &[
     address("source.url", rules::bus_address),
     text("source.group", rules::group),
     properties("source.kafka"),
+    properties("source.nats"),
     address("sink.url", rules::bus_address),
     choice("sink.guarantee", &["exactly-once", "at-least-once"]),
     choice("sink.encoding", &["avro", "json"]),
     properties("sink.kafka"),
+    properties("sink.nats"),
     text("topics.prefix", rules::prefix),
     text("topics.type_prefix", rules::prefix),
     number("topics.replication", 1, 32_767, "replicas"),

@@ -164,7 +164,7 @@ impl Reader<'_> {
 
     fn properties(&self, key: &'static Key, value: Value, layer: &mut Leaves) -> Result<(), SettingsError> {
         let Value::Object(table) = value else {
-            return Err(self.wrong(key.name, HIDDEN, "must be a table of librdkafka properties"));
+            return Err(self.wrong(key.name, HIDDEN, "must be a table of the client's properties"));
         };
         let mut flat = Vec::new();
         flatten("", table, &mut flat);
@@ -189,7 +189,7 @@ impl Reader<'_> {
         layer: &mut Leaves,
     ) -> Result<(), SettingsError> {
         let Value::Object(table) = value else {
-            return Err(self.wrong(path, &shown(&value), "must be a table from librdkafka properties to files"));
+            return Err(self.wrong(path, &shown(&value), "must be a table from the client's properties to files"));
         };
         let mut flat = Vec::new();
         flatten("", table, &mut flat);

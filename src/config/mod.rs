@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-pub use connection::KafkaAddress;
+pub use connection::{BusAddress, KafkaAddress, NatsAddress, StoreAddress};
 pub use error::{Origin, SettingsError};
 pub use keys::TOPIC_KEYS;
 pub use layers::{DEFAULT_FILE, FlagSetting, Sources};
@@ -31,7 +31,7 @@ use leaves::Leaves;
 
 impl Settings {
     /// Reads and judges the settings. Addresses that only some commands need are asked for later, by
-    /// [`Settings::postgres`], [`Settings::kafka_source`] and [`Settings::kafka_sink`].
+    /// [`Settings::source_bus`] and [`Settings::sink_bus`].
     pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
         let leaves = layers::read(sources)?;
         let origins = Origins::of(&leaves);
@@ -104,5 +104,7 @@ fn deserialize(tree: Value) -> Result<Settings, SettingsError> {
     })
 }
 
+#[cfg(test)]
+mod document;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! librdkafka properties that pass through.
+//! Properties of the clients of buses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::secret::{HIDDEN, names_a_secret};
 
-/// Properties handed to librdkafka as they are. `Debug` and serialization hide those that hold a secret.
+/// Properties of the client of a bus. `Debug` and serialization hide those that hold a secret.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Properties(BTreeMap<String, String>);
 
-/// Whether a property is about reaching the broker, so that a sink on the source's address shares it.
+/// Whether a property of librdkafka is about reaching the broker, so that a sink on the source's address shares it.
 pub(super) fn is_about_the_connection(name: &str) -> bool {
     const FAMILIES: [&str; 6] = ["security.", "sasl.", "ssl.", "enable.ssl.", "broker.", "socket."];
     FAMILIES.iter().any(|family| name.starts_with(family)) || name == "client.dns.lookup"

@@ -1,14 +1,73 @@
 //! What a text setting may say. Each rule returns what would be right.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 
+use reqwest::Url;
+use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Longest topic name and group name that Kafka takes, in characters.
 const MAX_NAME_CHARACTERS: usize = 249;
 
+/// The parameters of a PostgreSQL address that the client knows. It logs any other, with its value.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
 pub(super) fn store_address(text: &str) -> Result<(), String> {
-    scheme(text, &["postgres://", "postgresql://", "sqlite://"])
+    scheme(text, &["postgres://", "postgresql://", "sqlite://"])?;
+    match text.strip_prefix("sqlite://") {
+        Some(file) => sqlite_file(file),
+        None => postgres_address(text),
+    }
+}
+
+fn sqlite_file(file: &str) -> Result<(), String> {
+    // What other programs read behind an address; here it would become part of the name.
+    if file.contains('?') || file.contains(":memory:") || file.ends_with('/') {
+        return Err("must be sqlite:// and the path of a file, like sqlite://holdfast.db or \
+                    sqlite:///var/lib/holdfast/holdfast.db"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// Reads the address as the client will, so that a wrong one is refused before anything connects.
+fn postgres_address(text: &str) -> Result<(), String> {
+    let right = "postgres://user:password@host:port/database";
+    let address = Url::parse(text).map_err(|error| format!("must be {right}, but it cannot be read: {error}"))?;
+    let is_known = |name: &str| {
+        let is_option = name.strip_prefix("options[").is_some_and(|name| name.ends_with(']'));
+        is_option || POSTGRES_PARAMETERS.contains(&name)
+    };
+    if let Some((unknown, _)) = address.query_pairs().find(|(name, _)| !is_known(name)) {
+        let known = POSTGRES_PARAMETERS.join(", ");
+        return Err(format!(
+            "must not have the parameter {unknown:?}, which is unknown; known are {known}, options[NAME]"
+        ));
+    }
+    // What is left are values: a mode of TLS, a number, an escaped text.
+    PgConnectOptions::from_str(text)
+        .map(drop)
+        .map_err(|error| format!("must be {right}, but it cannot be read: {error}"))
 }
 
 pub(super) fn registry_address(text: &str) -> Result<(), String> {
@@ -16,11 +75,19 @@ pub(super) fn registry_address(text: &str) -> Result<(), String> {
 }
 
 pub(super) fn bus_address(text: &str) -> Result<(), String> {
-    if text == "local:" || text.starts_with("nats://") {
+    if text == "local:" {
         return Ok(());
     }
+    if let Some(servers) = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")) {
+        // What stands before the last `@` says who we are.
+        let hosts = servers.rsplit_once('@').map_or(servers, |(_, hosts)| hosts);
+        let right = hosts.trim_end_matches('/').split(',').all(|host| !host.is_empty() && !host.contains(['/', ' ']));
+        return if right { Ok(()) } else { Err("must be nats://host:port,host:port".to_owned()) };
+    }
     let Some(brokers) = text.strip_prefix("kafka://") else {
-        return Err("must be kafka://host:port,host:port, nats://host:port or local:".to_owned());
+        return Err(
+            "must be kafka://host:port,host:port, nats://host:port,host:port, tls://host:port or local:".to_owned()
+        );
     };
     if brokers.contains('@') {
         return Err("must be kafka://host:port,host:port without a user or password; \

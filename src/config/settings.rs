@@ -72,6 +72,8 @@ pub struct SourceSettings {
     pub group: String,
     /// Properties handed to librdkafka as they are.
     pub kafka: Properties,
+    /// Properties of the NATS client.
+    pub nats: Properties,
 }
 
 /// `sink`.
@@ -86,6 +88,8 @@ pub struct SinkSettings {
     pub encoding: Option<Encoding>,
     /// Properties handed to librdkafka as they are.
     pub kafka: Properties,
+    /// Properties of the NATS client.
+    pub nats: Properties,
 }
 
 /// How often a subscriber that reads committed records may see one announcement.
@@ -311,13 +315,24 @@ impl Default for StoreSettings {
 
 impl Default for SourceSettings {
     fn default() -> Self {
-        Self { url: SecretUrl::new("local:"), group: "holdfast".to_owned(), kafka: Properties::new() }
+        Self {
+            url: SecretUrl::new("local:"),
+            group: "holdfast".to_owned(),
+            kafka: Properties::new(),
+            nats: Properties::new(),
+        }
     }
 }
 
 impl Default for SinkSettings {
     fn default() -> Self {
-        Self { url: None, guarantee: Guarantee::ExactlyOnce, encoding: None, kafka: Properties::new() }
+        Self {
+            url: None,
+            guarantee: Guarantee::ExactlyOnce,
+            encoding: None,
+            kafka: Properties::new(),
+            nats: Properties::new(),
+        }
     }
 }
 

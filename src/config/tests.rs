@@ -14,6 +14,14 @@ fn flags(settings: &[&str]) -> Sources {
     Sources { flags, ..Sources::default() }
 }
 
+fn kafka(bus: Result<BusAddress, SettingsError>) -> KafkaAddress {
+    match bus.unwrap() {
+        BusAddress::Kafka(address) => address,
+        BusAddress::Local(file) => panic!("{} is no Kafka", file.display()),
+        BusAddress::Nats(address) => panic!("{} is no Kafka", address.url),
+    }
+}
+
 fn file(text: &str) -> (tempfile::NamedTempFile, Sources) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -130,6 +138,10 @@ fn no_message_shows_a_secret() {
         environment(&[("HOLDFAST__STORE__URL", "hunter2")]),
         environment(&[("HOLDFAST__SOURCE__URL", "kafka://shop:hunter2@db:1")]),
         environment(&[("HOLDFAST__SOURCE__KAFKA", "hunter2")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop@db/stock?passwd=hunter2")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop@db/stock?pw=hunter2")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop:hunter2@db:notaport/stock")]),
+        environment(&[("HOLDFAST__STORE__URL", "postgres://shop:hunter2@db/stock?port=x")]),
         unclosed,
         list,
     ];
@@ -137,6 +149,28 @@ fn no_message_shows_a_secret() {
         assert!(!refusal(sources).contains(secret), "{}", refusal(sources));
     }
     assert!(!FlagSetting::parse("hunter2").unwrap_err().to_string().contains(secret));
+}
+
+#[test]
+fn an_address_of_the_database_is_read_before_anything_connects() {
+    let refused = |url: &str| refusal(&flags(&[&format!("store.url={url}")]));
+    let said = refused("postgres://h:notaport/x");
+    assert!(said.contains("must be postgres://user:password@host:port/database"), "{said}");
+    assert!(said.contains("invalid port number"), "{said}");
+    let said = refused("postgres://h/x?passwd=hunter2");
+    assert!(said.contains("passwd=***") && said.contains("must not have the parameter \"passwd\""), "{said}");
+    for wrong in ["sslmode=perhaps", "port=x", "hostaddr=db", "statement-cache-capacity=-1", "options[a=b", "hunter2"] {
+        let said = refused(&format!("postgres://h/x?{wrong}"));
+        assert!(said.contains("setting store.url"), "{said}");
+    }
+    for right in [
+        "postgres://shop:p%40ss@db:5432/stock?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://shop@[::1]/stock",
+        "postgres:///stock?host=/var/run/postgresql&user=shop&options[statement_timeout]=5s",
+        "sqlite://holdfast.db",
+    ] {
+        assert!(Settings::load(&flags(&[&format!("store.url={right}")])).is_ok(), "{right}");
+    }
 }
 
 #[test]
@@ -197,7 +231,7 @@ fn a_secret_may_stand_in_a_file_and_only_once() {
     secret.write_all(b"postgres://shop:hunter2@db/stock\n").unwrap();
     let path = secret.path().to_str().unwrap();
     let settings = Settings::load(&environment(&[("HOLDFAST__STORE__URL_FILE", path)])).unwrap();
-    assert_eq!(settings.postgres().unwrap().expose(), "postgres://shop:hunter2@db/stock");
+    assert_eq!(settings.store.url.expose(), "postgres://shop:hunter2@db/stock");
     let settings = Settings::load(&environment(&[("HOLDFAST__SOURCE__KAFKA_FILES__SASL_PASSWORD", path)])).unwrap();
     assert_eq!(settings.source.kafka.get("sasl.password"), Some("postgres://shop:hunter2@db/stock"));
     let both = environment(&[("HOLDFAST__STORE__URL_FILE", path), ("HOLDFAST__STORE__URL", "postgres://a:b@c/d")]);
@@ -238,19 +272,29 @@ fn the_sidecar_refuses_a_public_address_and_says_why() {
 }
 
 #[test]
-fn what_comes_later_is_said_in_one_line_with_the_remedy() {
+fn without_any_setting_bus_and_store_are_one_file() {
     let settings = Settings::default();
-    let store = settings.postgres().unwrap_err().to_string();
-    assert!(
-        store.starts_with("store.url is sqlite://holdfast.db, and SQLite comes with a later release; set"),
-        "{store}"
-    );
-    let source = settings.kafka_source().unwrap_err().to_string();
-    assert!(
-        source.starts_with("source.url is local:, and the embedded log comes with a later release; set"),
-        "{source}"
-    );
-    assert!(!store.contains('\n') && !source.contains('\n'));
+    assert_eq!(settings.source_bus().unwrap(), BusAddress::Local("holdfast.db".into()));
+    assert_eq!(settings.sink_bus().unwrap(), BusAddress::Local("holdfast.db".into()));
+    assert_eq!(settings.encoding(), Encoding::Json);
+    let settings = Settings::load(&flags(&["sink.url=kafka://x:1"])).unwrap();
+    assert!(matches!(settings.sink_bus().unwrap(), BusAddress::Kafka(_)));
+    assert_eq!(settings.encoding(), Encoding::Avro);
+    let settings = Settings::load(&flags(&["store.url=postgres://shop:hunter2@db/stock"])).unwrap();
+    let refused = settings.source_bus().unwrap_err().to_string();
+    assert!(refused.starts_with("source.url is local:, a log in the SQLite file of the store"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
+}
+
+#[test]
+fn a_store_is_a_postgresql_address_or_the_path_of_a_file() {
+    assert_eq!(Settings::default().store_address(), StoreAddress::Sqlite("holdfast.db".into()));
+    let settings = Settings::load(&flags(&["store.url=sqlite:///var/lib/stock.db"])).unwrap();
+    assert_eq!(settings.store_address(), StoreAddress::Sqlite("/var/lib/stock.db".into()));
+    for address in ["sqlite://:memory:", "sqlite://stock.db?mode=rw", "sqlite://stock/", "sqlite://"] {
+        let message = refusal(&flags(&[&format!("store.url={address}")]));
+        assert!(message.contains("must be"), "{message}");
+    }
 }
 
 #[test]
@@ -262,8 +306,42 @@ fn a_sink_without_an_address_shares_how_the_source_connects() {
         "sink.kafka.linger.ms=3",
     ]))
     .unwrap();
-    let sink = settings.kafka_sink().unwrap();
+    let sink = kafka(settings.sink_bus());
     assert_eq!(sink.url, "kafka://one:1,two:2");
     let properties: Vec<(&str, &str)> = sink.properties.iter().collect();
     assert_eq!(properties, [("linger.ms", "3"), ("security.protocol", "SSL")]);
+}
+
+#[test]
+fn nats_is_reached_with_a_user_a_token_or_credentials_and_none_of_them_is_shown() {
+    let (_guard, secret) = file("hunter2\n");
+    let file_setting = format!("source.nats_files.token={}", secret.file.unwrap().display());
+    let settings = Settings::load(&flags(&[
+        "source.url=nats://one:4222,two:4222",
+        &file_setting,
+        "source.nats.tls_ca=/etc/ca.pem",
+        "source.nats.ack_wait_ms=5000",
+        "sink.nats.tls.ca=/etc/other.pem",
+    ]))
+    .unwrap();
+    let BusAddress::Nats(source) = settings.source_bus().unwrap() else { panic!("a NATS address") };
+    let properties: Vec<(&str, &str)> = source.properties.iter().collect();
+    assert_eq!(properties, [("tls.ca", "/etc/ca.pem"), ("token", "hunter2")]);
+    let BusAddress::Nats(sink) = settings.sink_bus().unwrap() else { panic!("a NATS address") };
+    let properties: Vec<(&str, &str)> = sink.properties.iter().collect();
+    assert_eq!(properties, [("tls.ca", "/etc/other.pem"), ("token", "hunter2")]);
+    assert_eq!(settings.nats_ack_wait_ms().unwrap(), Some(5_000));
+    assert!(!format!("{settings:?}{}", settings.to_toml().unwrap()).contains("hunter2"));
+    let shown = Settings::load(&flags(&["sink.url=nats://shop:hunter2@one"])).unwrap();
+    assert!(!format!("{shown:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_wrong_nats_address_is_refused_with_what_would_be_right() {
+    for wrong in ["nats://", "nats://one,", "nats://a:b@", "tls://one/path"] {
+        let message = refusal(&flags(&[&format!("source.url={wrong}")]));
+        assert!(message.contains("nats://host:port,host:port"), "{message}");
+    }
+    let settings = Settings::load(&flags(&["source.nats.ack_wait_ms=5"])).unwrap();
+    assert!(settings.nats_ack_wait_ms().unwrap_err().to_string().contains("from 1000 to 3600000"));
 }

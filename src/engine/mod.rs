@@ -111,6 +111,7 @@ impl<Src: Source, S: Store> Engine<Src, S> {
             () = tokio::time::sleep(IDLE_TURN) => return Ok(Step::Idle),
         };
         let Some((deliveries, receipt)) = taken else { return Ok(Step::Ended) };
+        let started = Instant::now();
         let size = deliveries.len();
         fail_point("after_poll");
         let Some(entries) = self.decode(deliveries).await else { return Ok(Step::Ended) };
@@ -124,6 +125,7 @@ impl<Src: Source, S: Store> Engine<Src, S> {
         }
         fail_point("before_settle");
         self.source.settle(receipt, &committed.outcomes).await?;
+        self.parts.metrics.batch_settled(size, started.elapsed());
         fail_point("after_settle");
         Ok(Step::Committed(size))
     }
@@ -171,12 +173,12 @@ impl<Src: Source, S: Store> Engine<Src, S> {
                 },
                 || async {
                     let started = Instant::now();
-                    let committed = store.commit(entries, &judge).await;
-                    if committed.is_ok() {
-                        metrics.commit_took(started.elapsed());
-                        metrics.batch_committed(entries.len(), started.elapsed());
+                    let committed = store.commit(entries, &judge).await?;
+                    metrics.commit_took(started.elapsed());
+                    for _ in 0..committed.repeats {
+                        metrics.retry("conflict");
                     }
-                    committed
+                    Ok(committed)
                 },
             )
             .await;

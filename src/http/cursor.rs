@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use crate::domain::words::StockKey;
+use crate::domain::claim::{ClaimKey, ClaimKind};
+use crate::domain::words::{Reference, StockKey, Timestamp};
+use crate::ports::HolderPlace;
 
 /// Bytes of the digest that tells a cursor of ours from other text.
 const DIGEST_BYTES: usize = 4;
@@ -21,6 +23,9 @@ pub(super) enum Cursor {
     /// Of a list of movements.
     #[serde(rename = "m")]
     Movement(i64),
+    /// Of a list of claims: deadline, kind, reference.
+    #[serde(rename = "c")]
+    Holder(Option<i64>, String, String),
 }
 
 impl Cursor {
@@ -52,15 +57,30 @@ impl Cursor {
     pub(super) fn stock(text: &str) -> Result<StockKey, Problem> {
         match Self::decode(text)? {
             Self::Stock(sku, location) => Ok(StockKey::new(sku, location)),
-            Self::Movement(_) => Err(Problem::invalid("cursor belongs to another list")),
+            _ => Err(Problem::invalid("cursor belongs to another list")),
         }
+    }
+
+    /// The cursor behind a claim.
+    pub(super) fn behind_holder(place: &HolderPlace) -> Self {
+        let deadline = place.expires_at.map(|deadline| deadline.0);
+        Self::Holder(deadline, place.key.kind.as_str().to_owned(), place.key.reference.to_string())
+    }
+
+    /// The claim behind which a list goes on.
+    pub(super) fn holder(text: &str) -> Result<HolderPlace, Problem> {
+        let other = || Problem::invalid("cursor belongs to another list");
+        let Self::Holder(deadline, kind, reference) = Self::decode(text)? else { return Err(other()) };
+        let kind = ClaimKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(other)?;
+        let key = ClaimKey { kind, reference: Reference::new(reference) };
+        Ok(HolderPlace { expires_at: deadline.map(Timestamp), key })
     }
 
     /// The version below which a history goes on.
     pub(super) fn movement(text: &str) -> Result<i64, Problem> {
         match Self::decode(text)? {
             Self::Movement(version) => Ok(version),
-            Self::Stock(..) => Err(Problem::invalid("cursor belongs to another list")),
+            _ => Err(Problem::invalid("cursor belongs to another list")),
         }
     }
 }
@@ -75,6 +95,12 @@ mod tests {
         let text = Cursor::behind(&key).encode();
         assert_eq!(Cursor::stock(&text).unwrap(), key);
         assert_eq!(Cursor::movement(&Cursor::Movement(i64::MAX).encode()).unwrap(), i64::MAX);
+        for expires_at in [None, Some(Timestamp(-1))] {
+            let key = ClaimKey { kind: ClaimKind::Cart, reference: Reference::new("C \"1\"") };
+            let place = HolderPlace { expires_at, key };
+            assert_eq!(Cursor::holder(&Cursor::behind_holder(&place).encode()).unwrap(), place);
+        }
+        assert!(Cursor::holder(&text).is_err());
         assert!(Cursor::stock(&Cursor::Movement(1).encode()).is_err());
         assert!(Cursor::movement(&text).is_err());
         let mut changed = text.clone();

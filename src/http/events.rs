@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
 use serde::de::IgnoredAny;
@@ -26,9 +26,6 @@ use crate::wire::cloudevents::STRUCTURED;
 const MAX_EVENTS: usize = 1_000;
 /// What a position says in place of a topic.
 const TOPIC: &str = "http";
-/// What a request may be. Anything else is refused, also so that no page of another site can make a browser send one
-/// without asking first.
-const ACCEPTED: [&str; 3] = [STRUCTURED, "application/cloudevents-batch+json", "application/json"];
 /// Trace context that is carried from the request to its events.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 /// Longest trace header that is carried, in bytes; the standard asks for at least 512.
@@ -54,9 +51,9 @@ pub(super) async fn post<Q: Queries>(
     if sidecar.stop.is_cancelled() {
         return Err(stopping());
     }
-    require_json(&headers)?;
     let body = read(&sidecar, &headers, body).await?;
     let events = split(&body)?;
+    require_json(&headers)?;
     let ids: Vec<Option<String>> = events.iter().map(|event| id_of(event)).collect();
     let outcomes = submit(&sidecar, deliveries(&headers, &events)).await?;
     let results = ids.into_iter().zip(&outcomes).map(|(id, outcome)| EventResult {
@@ -67,14 +64,25 @@ pub(super) async fn post<Q: Queries>(
     Ok(Json(results.collect()))
 }
 
+/// Refuses JSON that is sent as something else. A page of another site can make a browser send a text, a form or a body
+/// of no type to this address without asking first, but no JSON. A body of no type is taken from callers that are no
+/// page: browsers name the page in `origin`.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if ACCEPTED.iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted)) {
+    let is_right = match headers.get(CONTENT_TYPE) {
+        Some(value) => value.to_str().is_ok_and(is_json),
+        None => !headers.contains_key(ORIGIN),
+    };
+    if is_right {
         return Ok(());
     }
-    let detail = format!("content-type must be {}", ACCEPTED.join(" or "));
+    let detail = format!("content-type must be {STRUCTURED} or application/json");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Invalid, detail))
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = media_type.strip_prefix("application/");
+    subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
 /// The whole body, within the limits of size and time.

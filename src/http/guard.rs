@@ -62,7 +62,8 @@ fn as_problem(answer: Response) -> Response {
 fn with_headers(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Only the page itself may be kept, and says so.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     answer
 }
 

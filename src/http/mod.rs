@@ -1,11 +1,13 @@
 //! The sidecar: probes, metrics, questions about stock and claims, and events for callers that do not speak the
-//! broker. It writes nothing itself; events go through the engine like all others.
+//! broker; what is published, for those who read along; and a page that shows all of it to people. It writes nothing
+//! itself; events go through the engine like all others.
 
 mod claims;
 mod cursor;
 mod events;
 mod guard;
 mod openapi;
+mod page;
 mod parameters;
 mod probes;
 mod problem;
@@ -13,9 +15,11 @@ mod questions;
 mod router;
 mod server;
 mod stock;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
 pub use router::{Sidecar, SidecarLimits, router};
 pub use server::{BindError, ServerLimits, bind, serve};
+pub use stream::{EventStream, MAX_STREAMS};

@@ -61,6 +61,13 @@ impl Parameters {
         Ok(self.location()?.unwrap_or_else(|| Location::new(DEFAULT_LOCATION)))
     }
 
+    /// `prefix`: the beginning of a SKU.
+    pub(super) fn prefix(&mut self) -> Result<Option<Sku>, Problem> {
+        let Some(text) = self.one("prefix")? else { return Ok(None) };
+        checked(&text, "prefix", MAX_SKU_CHARACTERS)?;
+        Ok(Some(Sku::new(text)))
+    }
+
     /// Every `sku`.
     pub(super) fn skus(&mut self) -> Result<Vec<Sku>, Problem> {
         let texts = self.many("sku");

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::guard;
 use super::problem::{Code, Problem};
-use super::{claims, events, openapi, probes, stock};
+use super::stream::EventStream;
+use super::{claims, events, openapi, page, probes, stock, stream};
 use crate::bus::direct::DirectSubmitter;
 use crate::health::{Liveness, Readiness};
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ use crate::ports::Queries;
 pub struct Sidecar<Q> {
     /// The store.
     pub queries: Q,
+    /// What is published, for those who read along.
+    pub stream: Arc<EventStream>,
     /// Where events go.
     pub submissions: DirectSubmitter,
     /// What is counted.
@@ -57,6 +60,9 @@ pub(super) struct Route<Q> {
 pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
     let route = |path, handler| Route { path, handler };
     vec![
+        route("/", page::index()),
+        route("/page.css", page::style()),
+        route("/page.js", page::script()),
         route("/livez", get(probes::livez::<Q>)),
         route("/readyz", get(probes::readyz::<Q>)),
         route("/health", get(probes::health::<Q>)),
@@ -66,9 +72,11 @@ pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
         route("/api/v1/stock", get(stock::list::<Q>)),
         route("/api/v1/stock/{sku}", get(stock::one::<Q>)),
         route("/api/v1/stock/{sku}/movements", get(stock::movements::<Q>)),
+        route("/api/v1/stock/{sku}/claims", get(stock::claims::<Q>)),
         route("/api/v1/orders/{id}", get(claims::order::<Q>)),
         route("/api/v1/carts/{id}", get(claims::cart::<Q>)),
         route("/api/v1/events", post(events::post::<Q>)),
+        route("/api/v1/events/stream", get(stream::stream::<Q>)),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/stock`: one row, many rows, and the history of one.
+//! `/api/v1/stock`: one row, many rows, the history of one, and who holds it.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::router::Sidecar;
 use crate::domain::stock::{Counters, StockRow};
 use crate::domain::words::StockKey;
-use crate::ports::{MovementView, Queries, StockFilter};
+use crate::ports::{HolderPlace, HolderView, MovementView, Queries, StockFilter};
 use crate::wire::instant;
 
 /// A page of a list.
@@ -164,6 +164,28 @@ impl CountersBody {
     }
 }
 
+/// An open claim that holds units of a row.
+#[derive(Serialize)]
+pub(super) struct HolderBody {
+    kind: &'static str,
+    reference: String,
+    reserved: i64,
+    state: &'static str,
+    expires_at: Option<String>,
+}
+
+impl HolderBody {
+    fn of(holder: &HolderView) -> Self {
+        Self {
+            kind: holder.key.kind.as_str(),
+            reference: holder.key.reference.to_string(),
+            reserved: holder.reserved,
+            state: holder.state.as_str(),
+            expires_at: holder.expires_at.map(instant::format),
+        }
+    }
+}
+
 /// `GET /api/v1/stock/{sku}`.
 pub(super) async fn one<Q: Queries>(
     State(sidecar): State<Arc<Sidecar<Q>>>,
@@ -181,7 +203,8 @@ pub(super) async fn list<Q: Queries>(
     State(sidecar): State<Arc<Sidecar<Q>>>,
     mut parameters: Parameters,
 ) -> Result<Json<Page<StockBody>>, Problem> {
-    let filter = StockFilter { skus: parameters.skus()?, location: parameters.location()? };
+    let filter =
+        StockFilter { skus: parameters.skus()?, prefix: parameters.prefix()?, location: parameters.location()? };
     let after = parameters.one("cursor")?.map(|text| Cursor::stock(&text)).transpose()?;
     let limit = parameters.limit()?;
     parameters.done()?;
@@ -204,6 +227,26 @@ pub(super) async fn movements<Q: Queries>(
         return Err(unknown(&key));
     }
     Ok(Json(Page::new(movements, limit, |movement| Cursor::Movement(movement.version), MovementBody::of)))
+}
+
+/// `GET /api/v1/stock/{sku}/claims`.
+pub(super) async fn claims<Q: Queries>(
+    State(sidecar): State<Arc<Sidecar<Q>>>,
+    Segment(text): Segment,
+    mut parameters: Parameters,
+) -> Result<Json<Page<HolderBody>>, Problem> {
+    let key = StockKey { sku: sku(text)?, location: parameters.location_or_default()? };
+    let after = parameters.one("cursor")?.map(|text| Cursor::holder(&text)).transpose()?;
+    let limit = parameters.limit()?;
+    parameters.done()?;
+    let holders = sidecar.ask(sidecar.queries.holders(&key, after.as_ref(), limit + 1)).await?;
+    if holders.is_empty() && sidecar.ask(sidecar.queries.stock(&key)).await?.is_none() {
+        return Err(unknown(&key));
+    }
+    let behind = |holder: &HolderView| {
+        Cursor::behind_holder(&HolderPlace { expires_at: holder.expires_at, key: holder.key.clone() })
+    };
+    Ok(Json(Page::new(holders, limit, behind, HolderBody::of)))
 }
 
 fn unknown(key: &StockKey) -> Problem {

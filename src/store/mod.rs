@@ -1,3 +1,21 @@
-//! Where state is kept.
+//! Where state is kept: one adapter a database, and what is the same in all of them.
+//!
+//! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
+//! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]) and what is asked of a store beside its
+//! batches ([`upkeep`], [`verify`]) is written once, here.
 
+mod any;
+mod batch;
+mod filing;
+mod instant;
+mod kept;
+mod lines;
 pub mod postgres;
+mod rows;
+pub mod sqlite;
+mod upkeep;
+mod verify;
+
+pub use any::AnyStore;
+pub use upkeep::{MaintenanceReport, Migration, Retention, Upkeep};
+pub use verify::{CHECKS, Difference, Verification};

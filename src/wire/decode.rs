@@ -85,7 +85,9 @@ impl Decoder {
         match self.envelope(&record, schemas, received_at) {
             Ok(envelope) => Decoded::Event(Box::new(envelope), Some(record)),
             Err(Malformed { reason, detail }) => {
-                let detail: String = detail.chars().take(MAX_DETAIL_CHARACTERS).collect();
+                // A registry's words may hold a NUL, which PostgreSQL takes in no text.
+                let kept = detail.chars().take(MAX_DETAIL_CHARACTERS);
+                let detail: String = kept.map(|letter| if letter == '\0' { '\u{fffd}' } else { letter }).collect();
                 Decoded::DeadLetter(DeadLetter { record, reason, detail: detail.into() })
             }
         }

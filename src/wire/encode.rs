@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::avro;
 use super::bodies::{Body, CauseBody, ReservationResult};
+use super::burial;
 use super::identity::announcement_id;
 use super::instant;
 use super::registry::{Registry, RegistryError};
@@ -14,7 +15,7 @@ use super::topics::{OutputType, Topics};
 use crate::domain::announce::{Announcement, AnnouncementBody, Answer};
 use crate::domain::event::Cause;
 use crate::domain::words::Timestamp;
-use crate::ports::{DeadLetter, Header, OutboxBatch, OutputRecord};
+use crate::ports::{Header, OutboxBatch, OutputRecord};
 
 /// The source of what is published when the settings name none.
 pub const DEFAULT_SOURCE: &str = "holdfast";
@@ -22,7 +23,7 @@ pub const DEFAULT_SOURCE: &str = "holdfast";
 const USUAL_BODY_BYTES: usize = 512;
 
 /// Turns batches into records. Built once at start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Encoder {
     topics: Arc<Topics>,
     source: String,
@@ -32,7 +33,7 @@ pub struct Encoder {
 }
 
 /// What every record of one type shares.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Output {
     event_type: OutputType,
     published_type: String,
@@ -40,7 +41,7 @@ struct Output {
     framing: Framing,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Framing {
     /// JSON needs none.
     Json,
@@ -76,13 +77,22 @@ impl Encoder {
         Ok(Self::build(topics, source, "application/avro", framings))
     }
 
-    /// Every record of a batch: announcements in order, numbered from its first number, then dead letters.
+    /// Every record of a batch: announcements in order, numbered from its first number, then dead letters, cut where they
+    /// are larger than the contract's topics take.
     pub fn encode(&self, batch: &OutboxBatch) -> Vec<OutputRecord> {
+        self.encode_within(batch, self.topics.largest_record_bytes())
+    }
+
+    /// The same with dead letters of at most `letter_bytes` with key and headers.
+    pub fn encode_within(&self, batch: &OutboxBatch, letter_bytes: usize) -> Vec<OutputRecord> {
         let time = instant::format(batch.recorded_at);
         let numbered = batch.announcements.iter().zip(batch.first_seq..);
         let announcements =
             numbered.map(|(announcement, seq)| self.announcement(announcement, seq, batch.recorded_at, &time));
-        let dead_letters = batch.dead_letters.iter().map(|letter| self.dead_letter(letter, batch.recorded_at, &time));
+        let dead_letters = batch
+            .dead_letters
+            .iter()
+            .map(|letter| burial::record(letter, self.topics.dead_letters(), batch.recorded_at, &time, letter_bytes));
         announcements.chain(dead_letters).collect()
     }
 
@@ -130,27 +140,6 @@ impl Encoder {
         headers.extend(announcement.trace.parent.as_deref().map(|parent| header("traceparent", parent)));
         headers.extend(announcement.trace.state.as_deref().map(|state| header("tracestate", state)));
         headers
-    }
-
-    /// The record as it came, with why, where from and when.
-    fn dead_letter(&self, letter: &DeadLetter, recorded_at: Timestamp, time: &str) -> OutputRecord {
-        let position = &letter.record.position;
-        let mut headers = letter.record.headers.clone();
-        headers.extend([
-            header("dead-letter-reason", letter.reason.as_str()),
-            header("dead-letter-detail", &letter.detail),
-            header("dead-letter-topic", &position.topic),
-            header("dead-letter-partition", &position.partition.to_string()),
-            header("dead-letter-offset", &position.offset.to_string()),
-            header("dead-letter-time", time),
-        ]);
-        OutputRecord {
-            topic: self.topics.dead_letters().clone(),
-            key: letter.record.key.clone(),
-            headers,
-            payload: letter.record.payload.clone(),
-            timestamp: recorded_at,
-        }
     }
 
     fn output(&self, event_type: OutputType) -> &Output {

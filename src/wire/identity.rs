@@ -33,7 +33,8 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
     match event {
         Event::OrderCreated(event) => {
             feed.text(event.order.as_str());
-            feed.optional_number(event.version);
+            // Absent is 0: both say the same.
+            feed.number(event.version.unwrap_or(0));
             feed.optional_text(event.cart.as_ref().map(|cart| cart.as_str()));
             feed.number(match event.policy {
                 Policy::All => 0,

@@ -1,7 +1,9 @@
-//! Bytes to domain and back: topics, schemas, envelopes, encodings, and the form in which the outbox is stored.
+//! Bytes to domain and back: topics, schemas, envelopes, encodings, and the forms in which outbox and
+//! embedded log are stored.
 
 mod avro;
 mod bodies;
+mod burial;
 pub mod cloudevents;
 pub mod decode;
 pub mod encode;
@@ -10,9 +12,11 @@ mod fields;
 pub mod identity;
 pub mod instant;
 mod json;
+pub mod packed;
 pub mod registry;
 pub mod schemas;
 pub mod sequence;
+pub mod shown;
 pub mod stored;
 mod structured;
 pub mod topics;

@@ -91,6 +91,8 @@ struct RegisterAnswer {
 enum Answer {
     Found(Vec<u8>),
     NotFound,
+    /// More than any schema has.
+    TooLong,
     Rejected(String),
 }
 
@@ -111,8 +113,9 @@ impl Registry {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// What an id means; asks when it was not asked before. Ids that the registry does not know are asked again
-    /// each time: somebody may register them. Cancel-safe.
+    /// What an id means; asks when it was not asked before. Ids that the registry does not know, refuses or answers with
+    /// more than any schema has are asked again each time: somebody may register them. An error is only what passes: it
+    /// holds up everything behind it, which nothing that a publisher writes may do. Cancel-safe.
     pub(crate) async fn writer_schema(&self, id: u32) -> Result<WriterSchema, RegistryError> {
         if let Some(layout) = self.remembered(id) {
             return Ok(Ok(layout));
@@ -120,9 +123,15 @@ impl Registry {
         let answer = self.send(Method::GET, &["schemas", "ids", &id.to_string()], None).await?;
         let unknown = |detail: String| Ok(Err(Malformed::new(DeadLetterReason::UnknownSchema, detail)));
         let found = match answer {
-            Answer::Found(bytes) => self.parsed::<SchemaAnswer>(&bytes)?,
+            Answer::Found(bytes) => match self.schema_answer(&bytes)? {
+                Some(found) => found,
+                None => return unknown(format!("the schema registry gives no schema for {id}")),
+            },
             Answer::NotFound => return unknown(format!("the schema registry does not know schema {id}")),
-            Answer::Rejected(trouble) => return Err(self.unavailable(trouble)),
+            Answer::TooLong => {
+                return unknown(format!("schema {id} of the registry is longer than {MAX_ANSWER_BYTES} bytes"));
+            }
+            Answer::Rejected(answer) => return unknown(format!("the schema registry refuses schema {id}: {answer}")),
         };
         if let Some(other) = found.schema_type.filter(|kind| !kind.eq_ignore_ascii_case("avro")) {
             return unknown(format!("schema {id} of the registry is {other}, but must be AVRO"));
@@ -149,6 +158,7 @@ impl Registry {
         match self.send(Method::POST, &["subjects", subject, "versions"], Some(body)).await? {
             Answer::Found(bytes) => Ok(self.parsed::<RegisterAnswer>(&bytes)?.id),
             Answer::NotFound => Err(refused("it has no such interface at this address".to_owned())),
+            Answer::TooLong => Err(refused(format!("its answer is longer than {MAX_ANSWER_BYTES} bytes"))),
             Answer::Rejected(answer) => Err(refused(answer)),
         }
     }
@@ -164,8 +174,9 @@ impl Registry {
             }
             let path = ["subjects", &reference.subject, "versions", &version];
             // What stays undefined is told when the schema is parsed.
-            if let Answer::Found(bytes) = self.send(Method::GET, &path, None).await? {
-                let found: SchemaAnswer = self.parsed(&bytes)?;
+            if let Answer::Found(bytes) = self.send(Method::GET, &path, None).await?
+                && let Some(found) = self.schema_answer(&bytes)?
+            {
                 open.extend(found.references);
                 texts.push(found.schema);
             }
@@ -185,20 +196,22 @@ impl Registry {
         let trouble = |error: reqwest::Error| self.unavailable(in_full(&error.without_url()));
         let mut response = request.send().await.map_err(trouble)?;
         let status = response.status();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut is_too_long) = (Vec::new(), false);
         while let Some(chunk) = response.chunk().await.map_err(trouble)? {
             if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(self.unavailable(format!("its answer is longer than {MAX_ANSWER_BYTES} bytes")));
+                is_too_long = true;
+                break;
             }
             bytes.extend_from_slice(&chunk);
         }
         match status {
             StatusCode::NOT_FOUND => Ok(Answer::NotFound),
+            status if status.is_success() && is_too_long => Ok(Answer::TooLong),
             status if status.is_success() => Ok(Answer::Found(bytes)),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Err(self.unavailable(format!("it answers {status}; check user and password in registry.url")))
             }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
                 Err(self.unavailable(format!("it answers {status}")))
             }
             status if status.is_client_error() => {
@@ -207,6 +220,13 @@ impl Registry {
             }
             status => Err(self.unavailable(format!("it answers {status}"))),
         }
+    }
+
+    /// What is said of a schema; `None` when the answer is an object that holds none. Anything but an object comes from
+    /// something else than a registry, a proxy with a page of its own for one, and passes.
+    fn schema_answer(&self, bytes: &[u8]) -> Result<Option<SchemaAnswer>, RegistryError> {
+        let answer: serde_json::Map<String, serde_json::Value> = self.parsed(bytes)?;
+        Ok(serde_json::from_value(serde_json::Value::Object(answer)).ok())
     }
 
     fn parsed<T: for<'de> Deserialize<'de>>(&self, bytes: &[u8]) -> Result<T, RegistryError> {
@@ -222,9 +242,11 @@ impl Registry {
 fn without_credentials(address: &str) -> String {
     match address.split_once("://") {
         Some((scheme, rest)) => {
-            let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let host = rest[..authority_end].rfind('@').map_or(0, |at| at + 1);
-            format!("{scheme}://{}", &rest[host..])
+            // Parameters may be credentials, too.
+            let shown = rest.split(['?', '#']).next().unwrap_or_default();
+            let authority_end = shown.find('/').unwrap_or(shown.len());
+            let host = shown[..authority_end].rfind('@').map_or(0, |at| at + 1);
+            format!("{scheme}://{}", &shown[host..])
         }
         None => address.to_owned(),
     }

@@ -7,11 +7,16 @@ use crate::ports::Record;
 /// The `seq` of an announcement in any encoding; `None` for a record that is none. Every published schema has it as
 /// its first field, which a test holds, so that no schema is needed to find it.
 pub fn sequence_number(record: &Record) -> Option<i64> {
+    sequence_of(record.payload.as_deref()?)
+}
+
+/// The `seq` that a body begins with; see [`sequence_number`].
+pub fn sequence_of(body: &[u8]) -> Option<i64> {
     #[derive(Deserialize)]
     struct Numbered {
         seq: i64,
     }
-    match record.payload.as_deref()? {
+    match body {
         [0, _, _, _, _, datum @ ..] => first_long(datum),
         [0xc3, 0x01, rest @ ..] => first_long(rest.get(8..)?),
         body @ [b'{', ..] => serde_json::from_slice(body).ok().map(|Numbered { seq }| seq),

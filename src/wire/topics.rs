@@ -15,6 +15,8 @@ pub const DEAD_LETTERS: &str = "inventory-dead-letters";
 pub const PROGRESS: &str = "holdfast-progress";
 /// Longest name that Kafka gives a topic, in characters.
 const MAX_TOPIC_CHARACTERS: usize = 249;
+/// What the frame of a batch adds to its only record, in bytes, with room to spare.
+const BATCH_FRAME_BYTES: usize = 1_024;
 
 const SOURCES: [&str; 18] = [
     include_str!("../../topics/order-created.toml"),
@@ -87,6 +89,9 @@ pub struct TopicDefinition {
     pub retention_ms: i64,
     /// What happens to old records.
     pub cleanup_policy: CleanupPolicy,
+    /// The largest batch of records that the broker takes, in bytes; its default where there is none. Every topic that
+    /// this worker announces or buries on has one.
+    pub max_message_bytes: Option<u32>,
     /// The file of its schema.
     pub schema: Option<String>,
     /// Who writes it, for people.
@@ -111,10 +116,12 @@ impl TopicDefinition {
 
     /// Its settings by the broker's names.
     pub fn config(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
+        let mut config = BTreeMap::from([
             ("cleanup.policy".to_owned(), self.cleanup_policy.as_str().to_owned()),
             ("retention.ms".to_owned(), self.retention_ms.to_string()),
-        ])
+        ]);
+        config.extend(self.max_message_bytes.map(|bytes| ("max.message.bytes".to_owned(), bytes.to_string())));
+        config
     }
 }
 
@@ -261,6 +268,14 @@ impl Topics {
         self.name_of(DEAD_LETTERS).expect("the contract defines the dead-letter topic")
     }
 
+    /// The largest record that every topic takes that this worker announces or buries on, in bytes with key and headers,
+    /// uncompressed.
+    pub fn largest_record_bytes(&self) -> usize {
+        let limits = self.all().filter_map(|(definition, _)| definition.max_message_bytes);
+        let smallest = limits.min().expect("the contract limits what the dead-letter topic takes");
+        smallest as usize - BATCH_FRAME_BYTES
+    }
+
     /// The broker's progress topic.
     pub fn progress(&self) -> &Arc<str> {
         self.name_of(PROGRESS).expect("the contract defines the progress topic")
@@ -334,6 +349,17 @@ mod tests {
         assert_eq!(key("stock-received", body.clone()).as_deref(), Some("A"));
         assert_eq!(key("sku-registered", body.clone()).as_deref(), Some("7"));
         assert_eq!(key("cart-updated", body), None);
+    }
+
+    #[test]
+    fn every_topic_that_is_written_takes_records_of_the_same_size() {
+        for definition in definitions() {
+            let is_written = matches!(definition.direction, Direction::Out | Direction::DeadLetters);
+            let limit = definition.config().get("max.message.bytes").cloned();
+            assert_eq!(limit.as_deref(), is_written.then_some("16777216"), "{}", definition.name);
+        }
+        let topics = Topics::new("", &BTreeMap::new(), "").unwrap();
+        assert_eq!(topics.largest_record_bytes(), 16_777_216 - BATCH_FRAME_BYTES);
     }
 
     #[test]

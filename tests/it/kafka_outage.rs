@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use holdfast::bus::kafka::{KafkaSink, KafkaSinkSettings, KafkaSource};
+use holdfast::bus::kafka::{KafkaPublisher, KafkaSink, KafkaSinkSettings, KafkaSource};
 use holdfast::ports::{Sink, SinkError, Source};
 
 use crate::kafka_support::{DEADLINE, Ground, batch, output, progress, text, texts, wait_for_status};
@@ -20,6 +20,19 @@ async fn a_broker_that_goes_away_costs_no_record_and_repeats_none() {
     let settings = KafkaSinkSettings { publish_timeout: Duration::from_secs(5), ..ground.exactly_once().await };
     killed_under_publishing_and_taking(&servers, &ground, &topic, settings.clone()).await;
     frozen_under_publishing(&servers, &ground, &topic, settings).await;
+}
+
+/// Ticks of a hundredth of a second that a thread of this process has had a processor.
+fn processor_ticks(thread: &str) -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let of_thread = |task: std::path::PathBuf| -> Option<u64> {
+        let name = std::fs::read_to_string(task.join("comm")).ok()?;
+        let status = std::fs::read_to_string(task.join("stat")).ok()?;
+        // The name in brackets may hold anything; user and system time are the 12th and 13th field behind it.
+        let fields: Vec<&str> = status.rsplit(')').next()?.split_whitespace().collect();
+        (name.trim() == thread).then(|| fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
+    };
+    tasks.filter_map(|task| of_thread(task.unwrap().path())).sum()
 }
 
 /// A relay publishes and a member of a group takes; both go on as if nothing had been.
@@ -59,9 +72,16 @@ async fn frozen_under_publishing(servers: &Servers, ground: &Ground, topic: &str
     let impatient = KafkaSinkSettings { open_timeout: Duration::from_secs(1), ..settings.clone() };
     let mut sink = KafkaSink::new(settings);
     let before = sink.open().await.unwrap().unwrap().batch;
+    let other = ground.topic("other", 1).await;
+    let publisher = KafkaPublisher::open(&ground.connection(), std::slice::from_ref(&other)).await.unwrap();
     tokio::task::block_in_place(|| servers.act(Action::Pause, "kafka"));
+    publisher.send(output(&other, "waits", 1)).await.unwrap();
+    let (ticks, began) = (processor_ticks("kafka-publisher"), Instant::now());
     let unclear = sink.publish(vec![output(topic, "frozen", 1)], progress(before + 1)).await.unwrap_err();
     assert!(matches!(unclear, SinkError::Unclear(_)), "{unclear}");
+    let (ticks, waited) = (processor_ticks("kafka-publisher") - ticks, began.elapsed());
+    println!("the publisher took {ticks} ticks in {waited:?} of a frozen broker");
+    assert!(u128::from(ticks) * 10 * 20 < waited.as_millis(), "it kept a core busy for {ticks} ticks of {waited:?}");
     let unclear = KafkaSink::new(impatient).open().await.unwrap_err();
     assert!(matches!(unclear, SinkError::Unclear(_)), "{unclear}");
     tokio::task::block_in_place(|| servers.act(Action::Resume, "kafka"));
@@ -72,6 +92,7 @@ async fn frozen_under_publishing(servers: &Servers, ground: &Ground, topic: &str
     let everything = ground.read(topic, (before * SIZE) as usize + 1).await;
     assert_eq!(texts(&everything).iter().filter(|text| *text == "frozen:1").count(), 1);
     sink.close().await;
+    assert_eq!(publisher.finish().await.unwrap().acknowledged, 1);
 }
 
 /// Publishes numbered records as a relay does: after an unclear outcome it opens again and goes on after what it

@@ -1,8 +1,7 @@
 //! Setting a group back on a real Kafka.
 
-use holdfast::bus::kafka::{
-    PartitionOffset, ReplayError, ReplayMove, ReplayPlan, ReplayTarget, apply_replay, plan_replay,
-};
+use holdfast::bus::kafka::{ReplayError, apply_replay, plan_replay};
+use holdfast::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
 use holdfast::domain::words::Timestamp;
 use holdfast::ports::Source;
 
@@ -10,7 +9,7 @@ use crate::kafka_support::{Ground, committed, output, settle, take, texts, wait_
 
 async fn plan(ground: &Ground, topic: &str, target: ReplayTarget) -> Result<ReplayPlan, ReplayError> {
     let (connection, group, topics) = (ground.connection(), ground.name("group"), vec![topic.to_owned()]);
-    tokio::task::spawn_blocking(move || plan_replay(&connection, &group, &topics, &target)).await.unwrap()
+    tokio::task::spawn_blocking(move || plan_replay(&connection, &group, &topics, &target, |_, _| {})).await.unwrap()
 }
 
 async fn apply(ground: &Ground, plan: ReplayPlan) -> Result<(), ReplayError> {

@@ -55,7 +55,7 @@ async fn what_was_produced_and_not_committed_is_published_once() {
     sink.close().await;
 
     // A relay that dies when its records are confirmed and its transaction is not committed.
-    let SinkGuarantee::ExactlyOnce { transactional_id, .. } = &settings.guarantee else { unreachable!() };
+    let SinkGuarantee::ExactlyOnce { transactional_id } = &settings.guarantee else { unreachable!() };
     let dying = transactional_producer(&ground, transactional_id);
     produce(&dying, &topic, "k:2 of the dead");
     drop(dying);
@@ -102,9 +102,8 @@ async fn progress_is_not_read_while_somebody_elses_transaction_hides_the_end() {
     let mut settings = ground.exactly_once().await;
     let mut sink = KafkaSink::new(settings.clone());
     sink.open().await.unwrap();
-    let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee else { unreachable!() };
     let other = transactional_producer(&ground, &ground.name("somebody-else"));
-    produce(&other, progress_topic, "not ours");
+    produce(&other, &settings.progress_topic, "not ours");
     // Committed, but behind a transaction that is still open.
     sink.publish(vec![output(&topic, "k", 1)], progress(1)).await.unwrap();
     sink.close().await;
@@ -118,13 +117,21 @@ async fn progress_is_not_read_while_somebody_elses_transaction_hides_the_end() {
 }
 
 #[tokio::test]
-async fn at_least_once_confirms_every_record_and_keeps_no_progress() {
+async fn at_least_once_confirms_every_record_and_keeps_the_same_progress_as_exactly_once() {
     let ground = Ground::shared();
     let topic = ground.topic("stock", 1).await;
-    let mut sink = KafkaSink::new(ground.at_least_once());
+    let mut sink = KafkaSink::new(ground.at_least_once().await);
     assert_eq!(sink.open().await.unwrap(), None);
     sink.publish((0..500).map(|number| output(&topic, "k", number)).collect(), progress(1)).await.unwrap();
-    assert_eq!(sink.open().await.unwrap(), None);
+    assert_eq!(sink.open().await.unwrap(), Some(progress(1)));
+    sink.close().await;
+    // The guarantee is changed, there and back.
+    let mut sink = KafkaSink::new(ground.exactly_once().await);
+    assert_eq!(sink.open().await.unwrap(), Some(progress(1)));
+    sink.publish(Vec::new(), progress(2)).await.unwrap();
+    sink.close().await;
+    let mut sink = KafkaSink::new(ground.at_least_once().await);
+    assert_eq!(sink.open().await.unwrap(), Some(progress(2)));
     sink.close().await;
     let expected: Vec<String> = (0..500).map(|number| format!("k:{number}")).collect();
     assert_eq!(texts(&ground.read(&topic, 500).await), expected);
@@ -142,7 +149,7 @@ async fn a_missing_topic_is_an_error_that_names_the_remedy() {
     }
 
     // Deleted, or never made, while the relay runs.
-    for mut settings in [ground.at_least_once(), ground.exactly_once().await] {
+    for mut settings in [ground.at_least_once().await, ground.exactly_once().await] {
         settings.connection = ground.connection_with(&[("topic.metadata.propagation.max.ms", "100")]);
         let mut sink = KafkaSink::new(settings);
         sink.open().await.unwrap();
@@ -166,7 +173,7 @@ async fn a_record_that_the_topic_does_not_take_is_an_error_that_names_the_settin
     sink.open().await.unwrap();
     sink.publish(vec![record(&large)], progress(1)).await.unwrap();
     let refused = sink.publish(vec![record(&small)], progress(2)).await.unwrap_err();
-    assert!(matches!(&refused, SinkError::Fatal(text) if text.contains("max.message.bytes")), "{refused}");
+    assert!(matches!(&refused, SinkError::TooLarge(text) if text.contains("max.message.bytes")), "{refused}");
     assert_eq!(sink.open().await.unwrap(), Some(progress(1)));
     assert_eq!(ground.read(&large, 1).await[0].payload, Some(noise));
 }
@@ -174,7 +181,8 @@ async fn a_record_that_the_topic_does_not_take_is_an_error_that_names_the_settin
 #[tokio::test]
 async fn an_unreachable_broker_is_unclear_and_named() {
     let connection = KafkaConnection::new("kafka://127.0.0.1:1", "test", Default::default()).unwrap();
-    let mut settings = KafkaSinkSettings::new(connection, SinkGuarantee::AtLeastOnce, vec!["stock".to_owned()]);
+    let mut settings =
+        KafkaSinkSettings::new(connection, SinkGuarantee::AtLeastOnce, "p".to_owned(), vec!["stock".to_owned()]);
     settings.open_timeout = Duration::from_millis(500);
     let unreachable = KafkaSink::new(settings).open().await.unwrap_err();
     assert!(matches!(&unreachable, SinkError::Unclear(text) if text.contains("127.0.0.1:1")), "{unreachable}");

@@ -77,20 +77,24 @@ impl Ground {
         KafkaSource::open(self.source_settings(topics)).await.unwrap()
     }
 
-    /// Makes the progress topic.
+    /// Makes the progress topic where it is missing.
     pub async fn exactly_once(&self) -> KafkaSinkSettings {
-        let progress_topic = self.topic_with("progress", 1, &[("cleanup.policy", "compact")]).await;
-        let guarantee = SinkGuarantee::ExactlyOnce { transactional_id: self.name("relay"), progress_topic };
-        KafkaSinkSettings::new(self.connection(), guarantee, Vec::new())
+        self.sink(SinkGuarantee::ExactlyOnce { transactional_id: self.name("relay") }).await
     }
 
-    pub fn at_least_once(&self) -> KafkaSinkSettings {
-        KafkaSinkSettings::new(self.connection(), SinkGuarantee::AtLeastOnce, Vec::new())
+    /// Makes the progress topic where it is missing.
+    pub async fn at_least_once(&self) -> KafkaSinkSettings {
+        self.sink(SinkGuarantee::AtLeastOnce).await
+    }
+
+    async fn sink(&self, guarantee: SinkGuarantee) -> KafkaSinkSettings {
+        let progress_topic = self.topic_with("progress", 1, &[("cleanup.policy", "compact")]).await;
+        KafkaSinkSettings::new(self.connection(), guarantee, progress_topic, Vec::new())
     }
 
     /// Publishes and returns when everything is confirmed.
     pub async fn publish(&self, records: Vec<OutputRecord>) {
-        let mut sink = KafkaSink::new(self.at_least_once());
+        let mut sink = KafkaSink::new(self.at_least_once().await);
         sink.open().await.unwrap();
         sink.publish(records, progress(0)).await.unwrap();
         sink.close().await;

@@ -1,6 +1,7 @@
 //! Reading what is published, and publishing from outside, on a real Kafka.
 
-use holdfast::bus::kafka::{KafkaPublisher, KafkaSink, KafkaTail, KafkaTailSettings, TailOrder, TailStart};
+use holdfast::bus::kafka::{KafkaPublisher, KafkaSink, KafkaTail, KafkaTailSettings, TailOrder};
+use holdfast::bus::tail::TailStart;
 use holdfast::ports::{OutputRecord, Record, Sink};
 
 use crate::kafka_support::{DEADLINE, Ground, output, progress, text};

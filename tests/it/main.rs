@@ -1,7 +1,10 @@
 //! The integration tests: one binary, so that they are linked once.
 
+#![expect(clippy::duplicate_mod, reason = "the tests of a store stand once and are compiled below every store")]
+
 mod batch_cost;
 mod contract;
+mod dependencies;
 mod floors;
 mod kafka_admin;
 mod kafka_outage;
@@ -11,10 +14,26 @@ mod kafka_source;
 mod kafka_support;
 mod kafka_tail;
 mod kafka_wire;
+mod local_replay;
+mod local_sink;
+mod local_source;
+mod local_support;
+mod nats_admin;
+mod nats_outage;
+mod nats_replay;
+mod nats_sink;
+mod nats_source;
+mod nats_support;
+mod on_postgres;
+mod on_sqlite;
+mod relay;
 mod retail;
-mod rules;
 mod schema;
 mod servers;
+mod settings;
 mod shop;
+mod sqlite_file;
+mod store_parity;
+mod upkeep;
 mod wire;
 mod worker;

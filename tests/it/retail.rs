@@ -51,7 +51,7 @@ fn a_shops_orders_with_a_worker_killed_on_the_way_end_as_the_file_says_and_a_rep
     let refused = |run: &Value| run["orders_refused_for_stock"].as_i64().expect("a number");
     assert_eq!(refused(&runs[0]), 0, "{report}");
     assert!(refused(&runs[1]) > 100, "{report}");
-    assert!(runs[1]["low_stock"].as_i64() > runs[0]["low_stock"].as_i64(), "{report}");
+    assert!(runs[1]["low_stock"].as_i64().is_some_and(|found| found > 100), "{report}");
 }
 
 /// A process in a group of its own, as a shell starts a command; the whole group ends with the test.

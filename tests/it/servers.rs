@@ -41,6 +41,27 @@ pub struct KafkaAddress {
     pub bootstrap: String,
 }
 
+/// Where NATS is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NatsAddress {
+    /// `host:port`.
+    pub address: String,
+}
+
+impl NatsAddress {
+    /// As the settings take it.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+}
+
+impl KafkaAddress {
+    /// As the settings take it.
+    pub fn url(&self) -> String {
+        format!("kafka://{}", self.bootstrap)
+    }
+}
+
 #[derive(Deserialize)]
 struct Answer {
     ok: bool,
@@ -53,8 +74,8 @@ impl Servers {
         Self::start_with(names, &[])
     }
 
-    /// The same, with settings of PostgreSQL as `NAME=VALUE`.
-    pub fn start_with(names: &[&str], postgres_options: &[&str]) -> Self {
+    /// The same, with further arguments of the tool.
+    pub fn start_with(names: &[&str], arguments: &[String]) -> Self {
         let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/servers.py");
         let fetched = Command::new("python3").arg(tool).arg("fetch").args(names).stdout(Stdio::null()).status();
         assert!(fetched.expect("python3 should be installed").success(), "could not fetch {names:?}");
@@ -62,7 +83,7 @@ impl Servers {
             .arg(tool)
             .arg("run")
             .args(names)
-            .args(postgres_options.iter().flat_map(|option| ["--postgres-option", option]))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -111,6 +132,13 @@ pub fn shared_kafka() -> KafkaAddress {
     // Never dropped: the end of the process closes the pipe, and with it ends the servers.
     static SHARED: OnceLock<Servers> = OnceLock::new();
     SHARED.get_or_init(|| Servers::start(&["kafka"])).address("kafka")
+}
+
+/// The NATS server that all tests of this process share.
+pub fn shared_nats() -> NatsAddress {
+    // As above.
+    static SHARED: OnceLock<Servers> = OnceLock::new();
+    SHARED.get_or_init(|| Servers::start(&["nats"])).address("nats")
 }
 
 fn read_line<T: DeserializeOwned>(answers: &mut BufReader<ChildStdout>) -> T {

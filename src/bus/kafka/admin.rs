@@ -65,6 +65,11 @@ impl KafkaAdmin {
         Ok(differences)
     }
 
+    /// Fails when topics are missing, and names all that are.
+    pub async fn require(&self, topics: &[String]) -> Result<(), KafkaFailure> {
+        self.wait_until_known(topics.to_vec(), topics::UNKNOWN_FOR).await
+    }
+
     async fn create(&self, specs: &[&TopicSpec]) -> Result<(), KafkaFailure> {
         let doing = "creating topics";
         let new_topics: Vec<NewTopic<'_>> = specs.iter().map(|spec| new_topic(spec)).collect();
@@ -80,17 +85,16 @@ impl KafkaAdmin {
                 }
             }
         }
-        self.wait_until_known(specs).await
+        // The controller answers before the brokers know the topics; whoever starts next asks a broker.
+        self.wait_until_known(specs.iter().map(|spec| spec.name.clone()).collect(), MADE_WITHIN).await
     }
 
-    /// The controller answers before the brokers know the topics; whoever starts next asks a broker.
-    async fn wait_until_known(&self, specs: &[&TopicSpec]) -> Result<(), KafkaFailure> {
+    async fn wait_until_known(&self, names: Vec<String>, at_most: Duration) -> Result<(), KafkaFailure> {
         let connection = self.connection.clone();
-        let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         let wait = move || {
-            let doing = "waiting for new topics";
+            let doing = "looking for topics";
             let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
-            topics::partitions(&reader, &connection, &names, REQUEST_TIMEOUT, MADE_WITHIN).map(drop)
+            topics::partitions(&reader, &connection, &names, REQUEST_TIMEOUT, at_most).map(drop)
         };
         tokio::task::spawn_blocking(wait).await.map_err(|_| KafkaFailure::ThreadEnded)?
     }

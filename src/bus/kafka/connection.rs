@@ -48,9 +48,9 @@ const OTHER_NAMES: [(&str, &str); 4] = [
     ("compression.type", "compression.codec"),
 ];
 
-/// Largest record that is produced or fetched, in bytes. The broker's own limit for a topic (about 1 MB unless
-/// raised) is smaller; this one only keeps the client from refusing what the broker would take.
-const LARGEST_RECORD_BYTES: usize = 10_000_000;
+/// Largest record that is produced where nobody says otherwise, in bytes. The broker's own limit for a topic (about 1 MB
+/// unless raised) is smaller; this one only keeps the client from refusing what the broker would take.
+pub(super) const LARGEST_RECORD_BYTES: usize = 10_000_000;
 /// What the client may fetch ahead of the worker, over all partitions: each has a queue of its own, so each gets its
 /// part of it. A partition is fetched again when its queue is below its part, so twice as much may wait.
 const PREFETCH_RECORDS: usize = 32 * 1024;
@@ -218,9 +218,9 @@ impl KafkaConnection {
         self.client(&[("fetch.queue.backoff.ms", "20")], &fixed)
     }
 
-    /// A producer that neither repeats nor reorders.
-    pub(super) fn producer(&self, linger_ms: u32) -> ClientConfig {
-        let (largest_record, linger) = (LARGEST_RECORD_BYTES.to_string(), linger_ms.to_string());
+    /// A producer that neither repeats nor reorders, of records of at most `largest_record_bytes`.
+    pub(super) fn producer(&self, linger_ms: u32, largest_record_bytes: usize) -> ClientConfig {
+        let (largest_record, linger) = (largest_record_bytes.to_string(), linger_ms.to_string());
         self.client(
             &[
                 ("message.max.bytes", &largest_record),
@@ -245,9 +245,9 @@ impl KafkaConnection {
     }
 
     /// A producer whose records become visible together.
-    pub(super) fn transactional_producer(&self, transactional_id: &str) -> ClientConfig {
+    pub(super) fn transactional_producer(&self, transactional_id: &str, largest_record_bytes: usize) -> ClientConfig {
         // Performance: inside transactions a linger of 0 halves the rate, 5 ms is right.
-        let mut config = self.producer(5);
+        let mut config = self.producer(5, largest_record_bytes);
         config.set("transactional.id", transactional_id);
         config
     }
@@ -285,10 +285,40 @@ mod tests {
         }
     }
 
+    fn every_client(connection: &KafkaConnection) -> [ClientConfig; 8] {
+        [
+            connection.group_consumer("group", 12, Duration::from_secs(1)),
+            connection.reader(),
+            connection.uncommitted_reader(),
+            connection.assigned_reader(Duration::from_millis(10)),
+            connection.group_observer("group"),
+            connection.producer(1, LARGEST_RECORD_BYTES),
+            connection.transactional_producer("id", LARGEST_RECORD_BYTES),
+            connection.administrator(),
+        ]
+    }
+
     #[test]
     fn properties_for_tls_and_sasl_pass_through() {
-        let connection = with_property("sasl.password", "secret").unwrap();
-        assert_eq!(connection.producer(5).get("sasl.password"), Some("secret"));
+        let properties = [
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", "/etc/ca.pem"),
+            ("ssl.certificate.location", "/etc/client.pem"),
+            ("ssl.key.location", "/etc/client.key"),
+            ("ssl.key.password", "secret"),
+            ("ssl.endpoint.identification.algorithm", "https"),
+            ("enable.ssl.certificate.verification", "true"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "holdfast"),
+            ("sasl.password", "secret"),
+        ];
+        let given = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let connection = KafkaConnection::new("kafka://127.0.0.1:9093", "test", given).unwrap();
+        for client in every_client(&connection) {
+            for (name, value) in properties {
+                assert_eq!(client.get(name), Some(value), "{name}");
+            }
+        }
         assert!(!format!("{connection:?}").contains("secret"));
     }
 
@@ -310,16 +340,7 @@ mod tests {
     #[test]
     fn every_client_configuration_is_understood() {
         let connection = with_property("security.protocol", "plaintext").unwrap();
-        for config in [
-            connection.group_consumer("group", 12, Duration::from_secs(1)),
-            connection.reader(),
-            connection.uncommitted_reader(),
-            connection.assigned_reader(Duration::from_millis(10)),
-            connection.group_observer("group"),
-            connection.producer(1),
-            connection.transactional_producer("id"),
-            connection.administrator(),
-        ] {
+        for config in every_client(&connection) {
             config.create_native_config().unwrap();
         }
     }

@@ -4,6 +4,9 @@
 //! for two reasons. The end of a partition is then known to be its own: the one queue names the partition without
 //! its topic. And a partition is held up by not being read, while the consumer goes on being polled: its membership
 //! stays alive however long the database is away, and what was fetched ahead is not thrown away as a pause would.
+//! Traps: whoever stops polling while the database is away leaves the group after `max.poll.interval.ms` with no more
+//! than a log line. The usual remedy is `pause` and polling on; here leaving the queues unread takes the place of
+//! `pause`, and the polling goes on all the same.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,6 +1,7 @@
 //! A producer in the hands of one thread: sending, and waiting until everything is confirmed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -14,9 +15,13 @@ use crate::ports::{OutputRecord, SinkError};
 
 use super::record::client_headers;
 
-/// How long one look for confirmations takes. Traps: `flush` and `commit_transaction` of the client library look in
-/// slices of a full 100 ms when something is in flight.
-const CONFIRMATION_SLICE: Duration = Duration::from_millis(1);
+/// Between two looks for confirmations while something happens. Traps: `flush` and `commit_transaction` of the client
+/// library look in slices of a full 100 ms when something is in flight.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks when nothing has happened for [`QUIET_AFTER`], as while a broker is frozen.
+const QUIET_PAUSE: Duration = Duration::from_millis(10);
+/// Longer than any confirmation of a broker that is well.
+const QUIET_AFTER: Duration = Duration::from_millis(200);
 
 /// A producer that counts what was confirmed. All calls block; use and drop it on a thread of its own.
 pub(super) struct CountingProducer(BaseProducer<DeliveryContext>);
@@ -38,7 +43,7 @@ pub(super) const FAILURES_KEPT: usize = 100;
 impl CountingProducer {
     /// Makes the client; connects in the background.
     pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
-        config.create_with_context(DeliveryContext::default()).map(Self)
+        config.create_with_context(DeliveryContext::new()).map(Self)
     }
 
     /// The client itself, for transactions.
@@ -53,20 +58,28 @@ impl CountingProducer {
         message.payload = record.payload.as_ref();
         message.timestamp = Some(milliseconds(record.timestamp));
         message.headers = client_headers(&record.headers);
+        self.0.context().lock().last_event = Instant::now();
         while let Err((error, returned)) = self.0.send(message) {
             let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
             if !is_full || Instant::now() >= deadline {
                 return Err(error);
             }
             message = returned;
-            self.0.poll(CONFIRMATION_SLICE);
+            self.poll();
         }
         Ok(())
     }
 
-    /// Serves what has come back, without waiting longer than a millisecond.
+    /// Serves what has come back; when nothing has, lets a moment pass. Traps: the client library's own wait asks again
+    /// and again without a pause through the last millisecond of its time, so that a wait of one millisecond keeps a
+    /// core busy.
     pub fn poll(&self) {
-        self.0.poll(CONFIRMATION_SLICE);
+        let before = self.0.context().lock().last_event;
+        self.0.poll(Duration::ZERO);
+        let last = self.0.context().lock().last_event;
+        if last == before {
+            thread::sleep(pause(last.elapsed()));
+        }
     }
 
     /// Waits until nothing is in flight; says whether that was reached in time.
@@ -82,7 +95,7 @@ impl CountingProducer {
 
     /// What became of the records since the last call.
     pub fn take_deliveries(&self) -> Deliveries {
-        std::mem::take(&mut *self.0.context().lock())
+        std::mem::take(&mut self.0.context().lock().deliveries)
     }
 
     /// What ended this producer for good, when something did.
@@ -91,12 +104,26 @@ impl CountingProducer {
     }
 }
 
+/// How long to wait before the next look.
+fn pause(nothing_for: Duration) -> Duration {
+    if nothing_for < QUIET_AFTER { BUSY_PAUSE } else { QUIET_PAUSE }
+}
+
 /// Notes every delivery report.
-#[derive(Default)]
-pub(super) struct DeliveryContext(Mutex<Deliveries>);
+pub(super) struct DeliveryContext(Mutex<Noted>);
+
+struct Noted {
+    deliveries: Deliveries,
+    /// When a record was sent or its fate was told.
+    last_event: Instant,
+}
 
 impl DeliveryContext {
-    fn lock(&self) -> MutexGuard<'_, Deliveries> {
+    fn new() -> Self {
+        Self(Mutex::new(Noted { deliveries: Deliveries::default(), last_event: Instant::now() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +132,9 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let mut deliveries = self.lock();
+        let mut noted = self.lock();
+        noted.last_event = Instant::now();
+        let deliveries = &mut noted.deliveries;
         match result {
             Ok(_) => deliveries.confirmed += 1,
             Err((error, message)) => {
@@ -149,7 +178,7 @@ pub(super) fn judge(doing: &str, error: &KafkaError) -> SinkError {
             SinkError::Fatal(format!("{text}; create missing topics with: holdfast topics apply"))
         }
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
-            SinkError::Fatal(format!("{text}; raise max.message.bytes of the topic"))
+            SinkError::TooLarge(format!("{text}; raise max.message.bytes of the topic, see: holdfast topics check"))
         }
         Code::InvalidTopic | Code::PolicyViolation | Code::InvalidRecord | Code::UnsupportedForMessageFormat => {
             SinkError::Fatal(text)
@@ -161,4 +190,17 @@ pub(super) fn judge(doing: &str, error: &KafkaError) -> SinkError {
 /// Kafka's times are milliseconds; the client takes 0 for "now", which no event has.
 fn milliseconds(timestamp: Timestamp) -> i64 {
     timestamp.0.div_euclid(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_says_nothing_for_long_is_asked_less_often() {
+        assert_eq!(pause(Duration::ZERO), Duration::from_millis(1));
+        assert_eq!(pause(Duration::from_millis(199)), Duration::from_millis(1));
+        assert_eq!(pause(Duration::from_millis(200)), Duration::from_millis(10));
+        assert_eq!(pause(Duration::from_secs(60)), Duration::from_millis(10));
+    }
 }

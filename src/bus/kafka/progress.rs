@@ -49,8 +49,8 @@ pub(super) fn record(topic: &str, progress: Progress) -> OutputRecord {
     }
 }
 
-/// Reads the newest progress; `everything` sees also what is not committed. Blocks. Call it after earlier producers
-/// were fenced: their open transactions are decided then.
+/// Reads the newest progress; `everything` sees also what is not committed. Blocks. Where producers are fenced, call it
+/// after that: their open transactions are decided then.
 ///
 /// Traps: a reader of committed records sees the end only up to the last stable offset. So this first waits until
 /// everything up to the high watermark is decided, and then reads to the end.

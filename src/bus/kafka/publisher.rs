@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bus::publish::PublishReport;
 use crate::ports::OutputRecord;
 
-use super::connection::KafkaConnection;
+use super::connection::{KafkaConnection, LARGEST_RECORD_BYTES};
 use super::error::KafkaFailure;
-use super::producer::{CountingProducer, Deliveries, FAILURES_KEPT};
+use super::producer::{CountingProducer, Deliveries};
 use super::reader;
 use super::topics;
 
@@ -28,28 +29,6 @@ pub struct KafkaPublisher {
     records: mpsc::Sender<OutputRecord>,
     acknowledged: Arc<AtomicU64>,
     report: oneshot::Receiver<PublishReport>,
-}
-
-/// What became of everything that was sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PublishReport {
-    /// Confirmed by the broker.
-    pub acknowledged: u64,
-    /// Not confirmed.
-    pub failed: u64,
-    /// The first failures, at most a hundred.
-    pub failures: Vec<PublishFailure>,
-}
-
-/// A record that was not confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishFailure {
-    /// Which one, counted from 0 in the order of sending.
-    pub number: usize,
-    /// Its topic.
-    pub topic: String,
-    /// Why.
-    pub cause: String,
 }
 
 impl KafkaPublisher {
@@ -99,7 +78,7 @@ fn open(connection: &KafkaConnection, topics: &[String]) -> Result<CountingProdu
     let doing = "making a producer";
     let reader = reader::new(&connection.reader()).map_err(KafkaFailure::client(doing))?;
     topics::partitions(&reader, connection, topics, START_TIMEOUT, topics::UNKNOWN_FOR)?;
-    CountingProducer::new(&connection.producer(5)).map_err(KafkaFailure::client(doing))
+    CountingProducer::new(&connection.producer(5, LARGEST_RECORD_BYTES)).map_err(KafkaFailure::client(doing))
 }
 
 fn run(
@@ -120,14 +99,14 @@ fn run(
             }
             Err(mpsc::error::TryRecvError::Empty) => {
                 producer.poll();
-                report.add(producer.take_deliveries());
+                add(&mut report, producer.take_deliveries());
                 acknowledged.store(report.acknowledged, Ordering::Relaxed);
             }
             Err(mpsc::error::TryRecvError::Disconnected) => break,
         }
     }
     let all_confirmed = producer.wait_until_confirmed(Instant::now() + PUBLISH_TIMEOUT);
-    report.add(producer.take_deliveries());
+    add(&mut report, producer.take_deliveries());
     if !all_confirmed {
         let missing = number as u64 - report.acknowledged - report.failed;
         report.failed += missing;
@@ -138,20 +117,12 @@ fn run(
     report
 }
 
-impl PublishReport {
-    fn add(&mut self, deliveries: Deliveries) {
-        let Deliveries { confirmed, failed, failures } = deliveries;
-        self.acknowledged += confirmed;
-        self.failed += failed - failures.len() as u64;
-        for (number, topic, cause) in failures {
-            self.add_failure(number, topic, cause.to_string());
-        }
-    }
-
-    fn add_failure(&mut self, number: usize, topic: String, cause: String) {
-        self.failed += 1;
-        if self.failures.len() < FAILURES_KEPT {
-            self.failures.push(PublishFailure { number, topic, cause });
-        }
+/// Adds what became of some records.
+fn add(report: &mut PublishReport, deliveries: Deliveries) {
+    let Deliveries { confirmed, failed, failures } = deliveries;
+    report.acknowledged += confirmed;
+    report.failed += failed - failures.len() as u64;
+    for (number, topic, cause) in failures {
+        report.add_failure(number, topic, cause.to_string());
     }
 }

@@ -59,12 +59,14 @@ pub(super) fn run(
 struct Publisher<'a> {
     producer: CountingProducer,
     guarantee: &'a SinkGuarantee,
+    progress_topic: &'a str,
     timeout: Duration,
 }
 
 impl<'a> Publisher<'a> {
-    /// Connects. Exactly-once: ends every earlier producer with the same id, then reads what the last of them
-    /// committed. In this order nothing can be committed after it was read.
+    /// Connects and reads how far publishing has come. Exactly-once: ends every earlier producer with the same id
+    /// before it reads, so that nothing can be committed after it was read. At-least-once: an earlier producer that is
+    /// still alive may repeat something.
     fn open(settings: &'a KafkaSinkSettings) -> Result<(Self, Option<Progress>), SinkError> {
         let deadline = Instant::now() + settings.open_timeout;
         let connection = &settings.connection;
@@ -72,31 +74,39 @@ impl<'a> Publisher<'a> {
             reader::new(&connection.uncommitted_reader()).map_err(|error| judge("making a reader", &error))?;
         check_topics(&everything, settings, deadline)?;
         let config = match &settings.guarantee {
-            SinkGuarantee::ExactlyOnce { transactional_id, .. } => connection.transactional_producer(transactional_id),
+            SinkGuarantee::ExactlyOnce { transactional_id } => {
+                connection.transactional_producer(transactional_id, settings.largest_record_bytes)
+            }
             // Nobody waits for a transaction to grow: a short linger, for the sake of latency.
-            SinkGuarantee::AtLeastOnce => connection.producer(1),
+            SinkGuarantee::AtLeastOnce => connection.producer(1, settings.largest_record_bytes),
         };
         let producer = CountingProducer::new(&config).map_err(|error| judge("making a producer", &error))?;
-        let publisher = Self { producer, guarantee: &settings.guarantee, timeout: settings.publish_timeout };
-        let progress = match &settings.guarantee {
-            SinkGuarantee::ExactlyOnce { transactional_id, progress_topic } => {
-                let doing = || format!("taking over transactions as {transactional_id}");
-                let fenced = publisher.producer.client().init_transactions(until(deadline));
-                fenced.map_err(|error| judge(&doing(), &error))?;
-                progress::read(&everything, connection, progress_topic, deadline)?
-            }
-            SinkGuarantee::AtLeastOnce => None,
+        let publisher = Self {
+            producer,
+            guarantee: &settings.guarantee,
+            progress_topic: &settings.progress_topic,
+            timeout: settings.publish_timeout,
         };
+        if let SinkGuarantee::ExactlyOnce { transactional_id } = &settings.guarantee {
+            let doing = || format!("taking over transactions as {transactional_id}");
+            let fenced = publisher.producer.client().init_transactions(until(deadline));
+            fenced.map_err(|error| judge(&doing(), &error))?;
+        }
+        let progress = progress::read(&everything, connection, &settings.progress_topic, deadline)?;
         Ok((publisher, progress))
     }
 
     fn publish(&self, records: &[OutputRecord], progress: Progress) -> Result<(), SinkError> {
+        let mark = progress::record(self.progress_topic, progress);
         match self.guarantee {
-            SinkGuarantee::AtLeastOnce => self.send_all(records.iter()),
-            SinkGuarantee::ExactlyOnce { progress_topic, .. } => {
+            SinkGuarantee::AtLeastOnce => {
+                self.send_all(records.iter())?;
+                // Only now: progress beyond what is confirmed would be a loss.
+                self.send_all([&mark].into_iter())
+            }
+            SinkGuarantee::ExactlyOnce { .. } => {
                 let client = self.producer.client();
                 client.begin_transaction().map_err(|error| judge("beginning a transaction", &error))?;
-                let mark = progress::record(progress_topic, progress);
                 self.send_all(records.iter().chain([&mark]))?;
                 // Everything is confirmed, so that this waits for the broker alone. Traps: it would wait in slices
                 // of 100 ms for what is still in flight, ten transactions a second.
@@ -142,9 +152,7 @@ pub(super) fn until(deadline: Instant) -> Duration {
 /// Looks whether every topic is there.
 fn check_topics(reader: &Reader, settings: &KafkaSinkSettings, deadline: Instant) -> Result<(), SinkError> {
     let mut wanted = settings.topics.clone();
-    if let SinkGuarantee::ExactlyOnce { progress_topic, .. } = &settings.guarantee {
-        wanted.push(progress_topic.clone());
-    }
+    wanted.push(settings.progress_topic.clone());
     match topics::partitions(reader, &settings.connection, &wanted, until(deadline), topics::UNKNOWN_FOR) {
         Ok(_) => Ok(()),
         Err(failure @ KafkaFailure::MissingTopics { .. }) => Err(SinkError::Fatal(failure.to_string())),

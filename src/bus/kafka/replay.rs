@@ -4,113 +4,34 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
 use crate::domain::words::Timestamp;
 
 use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::{NextOffset, Partition, offset_list};
+use super::patience;
 use super::reader::{self, Reader};
 use super::topics;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Where a group is to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayTarget {
-    /// At the first record that the broker still has.
-    Start,
-    /// At the first record that is no older than this, by the broker's timestamps; at the end where there is none.
-    /// Where publishers use transactions it may be earlier, because the broker counts their markers as records.
-    Time(Timestamp),
-    /// At these offsets; partitions that are not named stay where they are.
-    Offsets(Vec<PartitionOffset>),
-}
-
-/// An offset in a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionOffset {
-    /// The topic as the broker names it.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The offset of the record to be read next.
-    pub offset: i64,
-}
-
-/// What a replay would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplayPlan {
-    /// The group.
-    pub group: String,
-    /// By topic and partition.
-    pub moves: Vec<ReplayMove>,
-}
-
-/// What it would do to one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplayMove {
-    /// The topic as the broker names it.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// Where the group is; `None` when it never committed anything here.
-    pub current: Option<i64>,
-    /// Where it would go on.
-    pub new: i64,
-    /// How many offsets lie between there and the end. Markers of transactions count, so this is an upper bound of
-    /// the records.
-    pub records: i64,
-}
-
 /// Why a replay is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// Somebody works in the group.
-    #[error("consumer group {group} is active ({}); stop its workers first", members.join(", "))]
-    GroupActive {
-        /// The group.
-        group: String,
-        /// Client and host of each member that could be seen.
-        members: Vec<String>,
-    },
-    /// A partition that does not exist or is not read by the group's topics.
-    #[error("{topic}/{partition} is no partition of the group's topics; look at them with: holdfast topics check")]
-    UnknownPartition {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-    },
-    /// An offset that the partition does not have.
-    #[error("{topic}/{partition} has no offset {offset}; it reaches from {first} to {end}")]
-    OffsetOutOfRange {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// What was asked for.
-        offset: i64,
-        /// The first record that the broker still has.
-        first: i64,
-        /// Where the next record will stand.
-        end: i64,
-    },
-    /// A failed call.
-    #[error(transparent)]
-    Kafka(#[from] KafkaFailure),
-}
+pub type ReplayError = crate::bus::replay::ReplayError<KafkaFailure>;
 
 /// Works out where a group would go on. Changes nothing, but refuses already while the group has members. Blocks for
-/// some requests to the broker.
+/// some requests to the broker, one for each partition; `looked_at` is told before the first and after each how many
+/// partitions were looked at, and of how many.
 pub fn plan_replay(
     connection: &KafkaConnection,
     group: &str,
     topics: &[String],
     target: &ReplayTarget,
+    mut looked_at: impl FnMut(usize, usize),
 ) -> Result<ReplayPlan, ReplayError> {
     let observer = observer(connection, group)?;
     refuse_active_group(&observer, group)?;
@@ -125,11 +46,15 @@ pub fn plan_replay(
         ReplayTarget::Time(time) => offsets_at(&observer, &partitions, *time)?,
         ReplayTarget::Start | ReplayTarget::Offsets(_) => BTreeMap::new(),
     };
-    let mut moves = Vec::with_capacity(partitions.len());
+    let count = partitions.len();
+    let mut moves = Vec::with_capacity(count);
+    looked_at(0, count);
     for partition in partitions {
-        let (first, end) = observer
-            .fetch_watermarks(&partition.topic, partition.number, REQUEST_TIMEOUT)
-            .map_err(KafkaFailure::client(format!("reading the ends of {}/{}", partition.topic, partition.number)))?;
+        let ends = patience::ask(REQUEST_TIMEOUT, || {
+            observer.fetch_watermarks(&partition.topic, partition.number, REQUEST_TIMEOUT)
+        });
+        let doing = || format!("reading the ends of {}/{}", partition.topic, partition.number);
+        let (first, end) = ends.map_err(KafkaFailure::client(doing()))?;
         let named = named.as_ref().and_then(|named| named.get(&partition));
         let new = match named {
             Some(offset) if (first..=end).contains(offset) => *offset,
@@ -146,6 +71,7 @@ pub fn plan_replay(
             new,
             records: end - new,
         });
+        looked_at(moves.len(), count);
     }
     Ok(ReplayPlan { group: group.to_owned(), moves })
 }
@@ -215,10 +141,10 @@ fn committed(observer: &Reader, partitions: &[Partition]) -> Result<BTreeMap<Par
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found = observer
-        .committed_offsets(list_at(partitions, Offset::Invalid), REQUEST_TIMEOUT)
-        .map_err(KafkaFailure::client("reading committed offsets"))?;
-    Ok(known_offsets(&found))
+    let found = patience::ask(REQUEST_TIMEOUT, || {
+        complete(observer.committed_offsets(list_at(partitions, Offset::Invalid), REQUEST_TIMEOUT)?)
+    });
+    Ok(known_offsets(&found.map_err(KafkaFailure::client("reading committed offsets"))?))
 }
 
 /// Where the first record of a time stands, for partitions that have one.
@@ -233,10 +159,18 @@ pub(super) fn offsets_at(
     // The client takes the time, in the milliseconds of the broker, where the offset would stand. Rounded down: a
     // record too many is recognised as seen, a record too few would be missed.
     let milliseconds = time.0.max(0).div_euclid(1_000);
-    let found = reader
-        .offsets_for_times(list_at(partitions, Offset::Offset(milliseconds)), REQUEST_TIMEOUT)
-        .map_err(KafkaFailure::client("looking for offsets by time"))?;
-    Ok(known_offsets(&found))
+    let found = patience::ask(REQUEST_TIMEOUT, || {
+        complete(reader.offsets_for_times(list_at(partitions, Offset::Offset(milliseconds)), REQUEST_TIMEOUT)?)
+    });
+    Ok(known_offsets(&found.map_err(KafkaFailure::client("looking for offsets by time"))?))
+}
+
+/// An answer about many partitions; one that was not answered is an error, or it would look like one without records.
+fn complete(found: TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    for element in found.elements() {
+        element.error()?;
+    }
+    Ok(found)
 }
 
 fn list_at(partitions: &[Partition], offset: Offset) -> TopicPartitionList {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::backlog::BufferLimit;
-use super::connection::KafkaConnection;
+use super::connection::{KafkaConnection, LARGEST_RECORD_BYTES};
 
 /// What a source needs to know.
 #[derive(Clone, Debug)]
@@ -49,10 +49,8 @@ pub enum SinkGuarantee {
     ExactlyOnce {
         /// Every producer with this id ends the ones before it.
         transactional_id: String,
-        /// The compacted topic with one partition that keeps the progress.
-        progress_topic: String,
     },
-    /// Every record is confirmed; after a failure some are repeated.
+    /// Every record is confirmed, and the progress after them; after a failure some are repeated.
     AtLeastOnce,
 }
 
@@ -63,8 +61,14 @@ pub struct KafkaSinkSettings {
     pub connection: KafkaConnection,
     /// The promise.
     pub guarantee: SinkGuarantee,
+    /// The compacted topic with one partition that keeps the progress under either promise, so that one can be exchanged
+    /// for the other.
+    pub progress_topic: String,
     /// The topics that must exist, as the broker names them; the progress topic need not be among them.
     pub topics: Vec<String>,
+    /// The largest record that the client takes, in bytes, uncompressed, with key and headers. The topics must take a
+    /// batch that holds such a record.
+    pub largest_record_bytes: usize,
     /// How long opening may take.
     pub open_timeout: Duration,
     /// How long the records of one call may take to be confirmed, and how long their commit.
@@ -75,11 +79,18 @@ pub struct KafkaSinkSettings {
 
 impl KafkaSinkSettings {
     /// The usual limits.
-    pub fn new(connection: KafkaConnection, guarantee: SinkGuarantee, topics: Vec<String>) -> Self {
+    pub fn new(
+        connection: KafkaConnection,
+        guarantee: SinkGuarantee,
+        progress_topic: String,
+        topics: Vec<String>,
+    ) -> Self {
         Self {
             connection,
             guarantee,
+            progress_topic,
             topics,
+            largest_record_bytes: LARGEST_RECORD_BYTES,
             open_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bus::tail::TailStart;
 use crate::domain::words::Timestamp;
 use crate::ports::Record;
 
@@ -16,6 +17,7 @@ use super::connection::KafkaConnection;
 use super::error::KafkaFailure;
 use super::offset::Partition;
 use super::partitions::OpenPartition;
+use super::patience;
 use super::polling::ROUND;
 use super::reader::{self, Reader, ReaderContext};
 use super::replay::offsets_at;
@@ -30,17 +32,6 @@ const LANE_RECORDS: usize = 1_024;
 const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Where reading begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TailStart {
-    /// At the first record that the broker still has.
-    Start,
-    /// Behind everything that is there now.
-    End,
-    /// At the first record that is no older than this, by the broker's timestamps.
-    Time(Timestamp),
-}
 
 /// What to read, and how.
 #[derive(Clone, Debug)]
@@ -137,9 +128,8 @@ impl Reading {
         for (index, partition) in partitions.into_iter().enumerate() {
             let Partition { topic, number } = &partition;
             let doing = format!("reading {topic}/{number}");
-            let (first, end) = reader
-                .fetch_watermarks(topic, *number, REQUEST_TIMEOUT)
-                .map_err(KafkaFailure::client(doing.as_str()))?;
+            let ends = patience::ask(REQUEST_TIMEOUT, || reader.fetch_watermarks(topic, *number, REQUEST_TIMEOUT));
+            let (first, end) = ends.map_err(KafkaFailure::client(doing.as_str()))?;
             let begin = match from {
                 TailStart::Start => first,
                 TailStart::End => end,

@@ -11,6 +11,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::connection::KafkaConnection;
 use super::error::{KafkaFailure, is_unreachable};
 use super::offset::Partition;
+use super::patience;
 use super::reader::{self, Reader};
 
 /// How long a topic may be unknown before it counts as missing: a broker learns a moment later than the controller
@@ -67,22 +68,19 @@ pub(super) fn shape(
     topic: &str,
     timeout: Duration,
 ) -> Result<Option<Shape>, KafkaFailure> {
-    let doing = || format!("looking for topic {topic}");
-    let metadata = reader
-        .fetch_metadata(Some(topic), timeout)
-        .map_err(|error| unreachable_or(reader, connection, timeout, doing(), error))?;
-    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
-    match found.error() {
-        None => {
-            let copies = found.partitions().iter().map(|partition| count(partition.replicas()));
-            Ok(Some(Shape { partitions: count(found.partitions()), replication: copies.min().unwrap_or(0) }))
+    let asked = patience::ask(timeout, || {
+        let metadata = reader.fetch_metadata(Some(topic), timeout)?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error() {
+            None => {
+                let copies = found.partitions().iter().map(|partition| count(partition.replicas()));
+                Ok(Some(Shape { partitions: count(found.partitions()), replication: copies.min().unwrap_or(0) }))
+            }
+            Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
+            Some(code) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(code))),
         }
-        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
-        Some(code) => {
-            let cause = KafkaError::MetadataFetch(RDKafkaErrorCode::from(code));
-            Err(KafkaFailure::Client { doing: doing(), cause })
-        }
-    }
+    });
+    asked.map_err(|error| unreachable_or(reader, connection, timeout, format!("looking for topic {topic}"), error))
 }
 
 fn count<T>(items: &[T]) -> i32 {

@@ -16,7 +16,8 @@ use self::lines::{Line, LineNumbers, Lines};
 use self::record::{Destination, LineError, record};
 use super::{Ending, output};
 use crate::app::{self, Failure};
-use crate::bus::kafka::{KafkaPublisher, PublishReport};
+use crate::bus::any::AnyPublisher;
+use crate::bus::publish::PublishReport;
 use crate::config::Settings;
 use crate::domain::words::Timestamp;
 use crate::wire::topics::Topics;
@@ -59,11 +60,10 @@ pub(super) async fn run(
         None => Destination::ByType,
         Some(name) => Destination::named(name, &topics).map_err(Failure::Settings)?,
     };
-    let address = settings.kafka_source().map_err(|error| Failure::Settings(error.to_string()))?;
-    let connection = app::kafka_connection(address)?;
+    let address = settings.source_bus().map_err(|error| Failure::Settings(error.to_string()))?;
     let lines = Lines::open(&arguments.file, settings.max_event_bytes + ENVELOPE_BYTES).map_err(Failure::Failed)?;
     let needed: Vec<String> = destination.topics(&topics).iter().map(ToString::to_string).collect();
-    let publisher = KafkaPublisher::open(&connection, &needed).await.map_err(Failure::failed)?;
+    let publisher = app::publisher(address, &needed).await?;
     let progress = progress_bar(lines.bytes());
     let mut publishing =
         Publishing { topics, destination, publisher, progress, numbers: LineNumbers::new(), refused: 0 };
@@ -74,7 +74,7 @@ pub(super) async fn run(
 struct Publishing {
     topics: Arc<Topics>,
     destination: Destination,
-    publisher: KafkaPublisher,
+    publisher: AnyPublisher,
     progress: ProgressBar,
     numbers: LineNumbers,
     refused: u64,

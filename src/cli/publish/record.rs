@@ -32,7 +32,8 @@ pub(super) enum Destination {
 impl Destination {
     /// One topic, by the contract's name or the broker's.
     pub(super) fn named(name: &str, topics: &Topics) -> Result<Self, String> {
-        let inputs = || topics.all().filter(|(definition, _)| definition.direction == Direction::In);
+        let read = topics.inputs();
+        let inputs = || topics.all().filter(|(_, topic)| read.contains(topic));
         match inputs().find(|(definition, topic)| definition.name == name || topic.as_ref() == name) {
             Some((_, topic)) => Ok(Self::Topic(topic.clone())),
             None => {
@@ -98,6 +99,7 @@ fn place<'t>(
     let of_type = |name: &str| {
         topics.all().find(|(definition, _)| definition.name == name && definition.direction == Direction::In)
     };
+    let read = topics.inputs();
     // What stands before the last dot of a type belongs to the publisher.
     let own_type = own_type.map(|full| full.rsplit('.').next().unwrap_or(full));
     match destination {
@@ -105,6 +107,9 @@ fn place<'t>(
             let name = own_type.ok_or_else(|| refused("it has no type; name the topic with --topic".to_owned()))?;
             let (definition, topic) = of_type(name)
                 .ok_or_else(|| refused(format!("no topic takes events of type {name:?}; name one with --topic")))?;
+            if !read.contains(topic) {
+                return Err(refused(format!("no worker of this version reads events of type {name:?}")));
+            }
             Ok((Some(definition), topic.clone()))
         }
         Destination::Topic(topic) => {
@@ -220,6 +225,11 @@ mod tests {
                 r#"{"specversion":"1.0","id":"e","type":"stock-changed","data":{}}"#,
                 None,
                 "no topic takes events of type",
+            ),
+            (
+                r#"{"specversion":"1.0","id":"e","type":"stock-adjusted","data":{}}"#,
+                None,
+                "no worker of this version reads events of type \"stock-adjusted\"",
             ),
             (r#"{"event_id":"e","order_id":"O-1"}"#, Some("order-created"), "topic eu.orders holds several types"),
         ];

@@ -62,6 +62,14 @@ async fn a_head_beyond_the_limit_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_no_http_is_answered_without_a_body() {
+    let server = TestServer::start().await;
+    let answer = exchange(&server, b"this is no HTTP\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_a_place() {
     let limits = TestLimits { max_connections: 1, ..TestLimits::default() };
     let server = TestServer::with(limits).await;

@@ -10,6 +10,10 @@ use crate::bus::direct::DirectLimits;
 use crate::domain::announce::Reason;
 use crate::ports::{DeadLetterReason, Delivery, Outcome, Record};
 
+/// Types that are not JSON, among them those that a page may send to any address.
+const FOREIGN: [&str; 4] =
+    ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/jsonp"];
+
 fn records(batch: &[Delivery]) -> Vec<&Record> {
     fn record(delivery: &Delivery) -> &Record {
         match delivery {
@@ -90,10 +94,31 @@ async fn what_is_no_list_of_events_is_refused_whole() {
     expect_problem(server.post_events(b"[\"\xff\"]".to_vec()), 400, "INV_003").await;
     let dry = server.client.post(server.url("/api/v1/events?dry=1")).header("content-type", "application/json");
     expect_problem(dry.body("[]"), 400, "INV_003").await;
-    let without = server.client.post(server.url("/api/v1/events")).body("[]");
-    expect_problem(without, 415, "INV_003").await;
-    let form = server.client.post(server.url("/api/v1/events")).header("content-type", "text/plain").body("[]");
-    expect_problem(form, 415, "INV_003").await;
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_a_400_whatever_it_says_it_is() {
+    let server = TestServer::start().await;
+    let post = || server.client.post(server.url("/api/v1/events"));
+    expect_problem(post().body("nonsense"), 400, "INV_003").await;
+    for content_type in FOREIGN {
+        let problem =
+            expect_problem(post().header("content-type", content_type).body("nonsense"), 400, "INV_003").await;
+        assert!(problem["detail"].as_str().unwrap().contains("JSON"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn json_under_another_type_is_refused_so_that_no_page_of_another_site_can_send_it() {
+    let server = TestServer::start().await;
+    let post = || server.client.post(server.url("/api/v1/events"));
+    for content_type in FOREIGN {
+        expect_problem(post().header("content-type", content_type).body("[]"), 415, "INV_003").await;
+    }
+    let from_a_page = post().header("origin", "https://elsewhere.example").body("[]");
+    expect_problem(from_a_page, 415, "INV_003").await;
+    let without = post().body("[]").send().await.unwrap();
+    assert_eq!(without.status(), 200);
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 mod connections;
 mod events;
+mod page;
 mod probes;
 mod reads;
 mod server;
+mod stream;
 
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
 use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::Counters;
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::{ClaimView, MovementView};
+use crate::ports::{ClaimView, HolderView, MovementView};
 
 async fn fetch(server: &TestServer, path: &str) -> Value {
     let response = server.get(path).send().await.unwrap();
@@ -163,10 +163,50 @@ async fn orders_and_carts_show_what_they_hold() {
 }
 
 #[tokio::test]
+async fn a_list_shows_only_skus_that_begin_as_asked() {
+    let server = TestServer::start().await;
+    for sku in ["A", "AB", "aB", "B%"] {
+        server.store.put_stock(row(sku, "default", 1));
+    }
+    assert_eq!(keys(&fetch(&server, "/api/v1/stock?prefix=A").await), ["A@default", "AB@default"]);
+    assert_eq!(keys(&fetch(&server, "/api/v1/stock?prefix=B%25").await), ["B%@default"]);
+    expect_problem(server.get("/api/v1/stock?prefix="), 400, "INV_003").await;
+}
+
+#[tokio::test]
+async fn the_claims_that_hold_a_row_are_walked_page_by_page() {
+    let server = TestServer::start().await;
+    let key = StockKey::new("A", "default");
+    server.store.put_stock(row("A", "default", 9));
+    server.store.put_stock(row("B", "default", 9));
+    let holders = [("O-2", Some(Timestamp(2))), ("O-1", Some(Timestamp(1))), ("O-3", None)];
+    for (name, expires_at) in holders {
+        let key_of_claim = ClaimKey { kind: ClaimKind::Order, reference: Reference::new(name) };
+        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, expires_at };
+        server.store.put_holder(&key, holder);
+    }
+    let page = fetch(&server, "/api/v1/stock/A/claims?limit=2").await;
+    let expected = json!({
+        "kind": "order", "reference": "O-2", "reserved": 4, "state": "reserved",
+        "expires_at": "1970-01-01T00:00:00.000002Z",
+    });
+    assert_eq!((&page["items"][0], &page["items"][1]["reference"]), (&expected, &json!("O-1")));
+    let next = page["next"].as_str().unwrap();
+    let page = fetch(&server, &format!("/api/v1/stock/A/claims?limit=2&cursor={next}")).await;
+    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["expires_at"]), (&json!("O-3"), &Value::Null));
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
+    assert_eq!(fetch(&server, "/api/v1/stock/B/claims").await, json!({ "items": [], "next": null }));
+    expect_problem(server.get("/api/v1/stock/C/claims"), 404, "INV_001").await;
+    expect_problem(server.get("/api/v1/stock/A/claims?cursor=x"), 400, "INV_003").await;
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_a_503_that_names_no_host() {
     let server = TestServer::start().await;
     server.store.go_away();
-    for path in ["/api/v1/stock", "/api/v1/stock/A", "/api/v1/stock/A/movements", "/api/v1/orders/A"] {
+    for path in
+        ["/api/v1/stock", "/api/v1/stock/A", "/api/v1/stock/A/movements", "/api/v1/stock/A/claims", "/api/v1/orders/A"]
+    {
         let problem = expect_problem(server.get(path), 503, "INV_006").await;
         assert!(!problem.to_string().contains("db.internal"), "{problem}");
     }

@@ -11,23 +11,40 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::direct::{DirectLimits, DirectReceipt, DirectSource, direct};
+use crate::domain::announce::{Announcement, AnnouncementBody};
 use crate::domain::claim::ClaimKey;
+use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::{Counters, Level, Status, StockRow};
 use crate::domain::words::{StockKey, Timestamp};
 use crate::health::{Liveness, PartState, Readiness};
-use crate::http::{ServerLimits, Sidecar, SidecarLimits, bind, router, serve};
+use crate::http::{EventStream, ServerLimits, Sidecar, SidecarLimits, bind, router, serve};
 use crate::metrics::Metrics;
-use crate::ports::{BatchLimit, ClaimView, Delivery, MovementView, Outcome, Queries, QueryError, Source, StockFilter};
+use crate::ports::{
+    BatchLimit, ClaimView, Delivery, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace,
+    Outcome, PublishedMark, Queries, QueryError, Source, StockFilter,
+};
+use crate::wire::shown::Showcase;
+use crate::wire::topics::Topics;
 
 /// A store that holds what a test put there.
 #[derive(Clone, Default)]
 pub(super) struct Memory(Arc<MemoryState>);
+
+/// The batches that are kept, and how far they are marked.
+#[derive(Default)]
+struct Outbox {
+    batches: Vec<OutboxBatch>,
+    last: PublishedMark,
+    published: PublishedMark,
+}
 
 #[derive(Default)]
 struct MemoryState {
     stock: Mutex<BTreeMap<StockKey, StockRow>>,
     movements: Mutex<Vec<(StockKey, MovementView)>>,
     claims: Mutex<BTreeMap<ClaimKey, ClaimView>>,
+    holders: Mutex<Vec<(StockKey, HolderView)>>,
+    outbox: Mutex<Outbox>,
     away: AtomicBool,
 }
 
@@ -42,6 +59,35 @@ impl Memory {
 
     pub(super) fn put_claim(&self, view: ClaimView) {
         self.0.claims.lock().unwrap().insert(view.claim.key.clone(), view);
+    }
+
+    /// Holders in the order in which the store shows them.
+    pub(super) fn put_holder(&self, key: &StockKey, holder: HolderView) {
+        self.0.holders.lock().unwrap().push((key.clone(), holder));
+    }
+
+    /// Commits a batch of announcements, one a given SKU.
+    pub(super) fn announce(&self, skus: &[&str]) {
+        let mut outbox = self.0.outbox.lock().unwrap();
+        let first_seq = outbox.last.seq + 1;
+        let number = outbox.last.number + 1;
+        outbox.last = PublishedMark { number, seq: outbox.last.seq + skus.len() as i64 };
+        let announcements = skus.iter().map(|sku| announcement(sku)).collect();
+        let recorded_at = Timestamp(1_700_000_000_000_000);
+        outbox.batches.push(OutboxBatch { number, first_seq, recorded_at, announcements, dead_letters: Vec::new() });
+    }
+
+    /// Marks everything that is committed as published.
+    pub(super) fn publish(&self) {
+        let mut outbox = self.0.outbox.lock().unwrap();
+        outbox.published = outbox.last;
+    }
+
+    /// Drops what is published, but for the last batch, as maintenance does.
+    pub(super) fn drop_published(&self) {
+        let mut outbox = self.0.outbox.lock().unwrap();
+        let published = outbox.published.number;
+        outbox.batches.retain(|batch| batch.number >= published);
     }
 
     pub(super) fn go_away(&self) {
@@ -70,6 +116,7 @@ impl Queries for Memory {
             .values()
             .filter(|row| after.is_none_or(|after| row.key > *after))
             .filter(|row| filter.skus.is_empty() || filter.skus.contains(&row.key.sku))
+            .filter(|row| filter.prefix.as_ref().is_none_or(|prefix| row.key.sku.as_str().starts_with(prefix.as_str())))
             .filter(|row| filter.location.as_ref().is_none_or(|location| row.key.location == *location));
         self.answer(shown.take(limit as usize).cloned().collect())
     }
@@ -92,6 +139,45 @@ impl Queries for Memory {
         self.answer(self.0.claims.lock().unwrap().get(key).cloned())
     }
 
+    async fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> Result<Vec<HolderView>, QueryError> {
+        let holders = self.0.holders.lock().unwrap();
+        let of_row: Vec<&HolderView> = holders.iter().filter(|(found, _)| found == key).map(|(_, view)| view).collect();
+        let is_after = |place: &HolderPlace| {
+            1 + of_row.iter().position(|view| view.key == place.key && view.expires_at == place.expires_at).unwrap()
+        };
+        let shown = of_row.iter().skip(after.map_or(0, is_after)).take(limit as usize);
+        self.answer(shown.map(|view| (*view).clone()).collect())
+    }
+
+    async fn published_mark(&self) -> Result<PublishedMark, QueryError> {
+        self.answer(self.0.outbox.lock().unwrap().published)
+    }
+
+    async fn outbox_place(&self, seq: i64) -> Result<OutboxPlace, QueryError> {
+        let outbox = self.0.outbox.lock().unwrap();
+        let place = match outbox.batches.iter().find(|batch| batch.last_seq() > seq) {
+            _ if seq > outbox.last.seq => OutboxPlace::NotGiven,
+            Some(batch) if batch.first_seq <= seq + 1 => OutboxPlace::Behind(batch.number - 1),
+            None if seq == outbox.last.seq => OutboxPlace::Behind(outbox.last.number),
+            _ => OutboxPlace::Dropped,
+        };
+        self.answer(place)
+    }
+
+    async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
+        let outbox = self.0.outbox.lock().unwrap();
+        let found = outbox.batches.iter().skip_while(|batch| batch.number <= number);
+        let found = found.take_while(|batch| batch.number <= outbox.published.number).take(limit.batches as usize);
+        let batches: Vec<OutboxBatch> = found.cloned().collect();
+        let whole = batches.first().is_some_and(|batch| batch.number == number + 1);
+        self.answer(if whole { batches } else { Vec::new() })
+    }
+
     async fn ping(&self) -> Result<(), QueryError> {
         self.answer(())
     }
@@ -104,6 +190,7 @@ pub(super) struct TestLimits {
     pub(super) max_connections: usize,
     pub(super) direct: DirectLimits,
     pub(super) longest_turn: Duration,
+    pub(super) streams: usize,
 }
 
 impl Default for TestLimits {
@@ -114,6 +201,7 @@ impl Default for TestLimits {
             max_connections: 64,
             direct: DirectLimits::default(),
             longest_turn: Duration::from_secs(30),
+            streams: 4,
         }
     }
 }
@@ -145,8 +233,11 @@ impl TestServer {
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         let store = Memory::default();
         let liveness = Liveness::new(limits.longest_turn);
+        let topics = Topics::new("eu.", &BTreeMap::new(), "").unwrap();
+        let stream = Arc::new(EventStream::new(Showcase::new(&topics, "holdfast"), limits.streams));
         let app = router(Sidecar {
             queries: store.clone(),
+            stream: stream.clone(),
             submissions: submitter,
             metrics: Metrics::new(),
             liveness: liveness.clone(),
@@ -154,6 +245,8 @@ impl TestServer {
             stop: draining.clone(),
             limits: SidecarLimits { max_body_bytes: 100_000, request_timeout: limits.request_timeout },
         });
+        // Nobody stops it but the end of the test's runtime.
+        tokio::spawn(stream.poll(store.clone(), CancellationToken::new()));
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let limits = ServerLimits {
@@ -207,5 +300,27 @@ pub(super) fn row(sku: &str, location: &str, on_hand: i64) -> StockRow {
         version: 7,
         sku_version: None,
         updated_at: Timestamp(1_700_000_000_123_456),
+    }
+}
+
+fn announcement(sku: &str) -> Announcement {
+    Announcement {
+        cause: Cause {
+            event_type: EventType::OrderCreated,
+            id: format!("e-{sku}").into(),
+            source: "shop".into(),
+            reference: None,
+        }
+        .into(),
+        trace: Trace { parent: None, state: None },
+        body: AnnouncementBody::LowStock {
+            key: StockKey::new(sku, "default"),
+            version: 1,
+            level: Level::Low,
+            previous_level: Level::Normal,
+            available: 3,
+            warning_threshold: 5,
+            critical_threshold: 1,
+        },
     }
 }

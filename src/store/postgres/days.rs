@@ -5,30 +5,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::types::time::{Date, OffsetDateTime};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::{PostgresStore, error, instant};
-use crate::domain::event::Cause;
+use super::held::Held;
+use super::{PostgresStore, error, read};
 use crate::domain::words::Day;
 use crate::ports::{Entry, StoreError};
+use crate::store::filing::{self, DAYS_AHEAD, DayStatus, Filing};
+use crate::store::instant;
 
 /// The advisory lock under which partitions are made and dropped, so that two workers do not make the same one.
 pub(super) const PARTITION_LOCK: i64 = 0x686f_6c64_6661_7374;
 /// How many names of publishers are remembered; beyond it they are looked up again.
 const MOST_SOURCES: usize = 10_000;
-/// Days beyond today that may be open: a publisher's clock may run ahead across midnight.
-const DAYS_AHEAD: i32 = 1;
-
-/// What became of a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DayStatus {
-    /// Its keys are kept.
-    Open(Date),
-    /// Its keys were dropped, or too many days are open to open another.
-    Closed,
-    /// It has not come.
-    Ahead,
-}
+/// How many days are remembered; beyond it they are looked up again.
+const MOST_DAYS: usize = 10_000;
 
 /// What was learned so far; shared by the clones of a store.
 #[derive(Debug, Default)]
@@ -50,57 +41,11 @@ impl Known {
     }
 }
 
-/// The days and sources of one batch.
-pub(super) struct Interned {
-    days: HashMap<Day, DayStatus>,
-    sources: HashMap<Arc<str>, i32>,
-}
-
-impl Interned {
-    pub fn day(&self, day: Day) -> DayStatus {
-        self.days.get(&day).copied().unwrap_or(DayStatus::Closed)
-    }
-
-    /// The number of a source that stands in the batch.
-    pub fn source(&self, name: &str) -> Result<i32, StoreError> {
-        self.sources.get(name).copied().ok_or_else(|| unknown_source(name))
-    }
-
-    /// The numbers of the sources of `causes`, in order. An event that waited for its order may have come from a source
-    /// that this batch does not name; it was numbered when the event came.
-    pub async fn cause_sources(
-        &self,
-        connection: &mut PgConnection,
-        causes: impl Iterator<Item = &Cause> + Clone,
-    ) -> Result<Vec<i32>, StoreError> {
-        let mut sources: HashMap<&str, i32> = self.sources.iter().map(|(name, number)| (&**name, *number)).collect();
-        let missing: Vec<&str> =
-            causes.clone().map(|cause| &*cause.source).filter(|name| !sources.contains_key(name)).collect();
-        let found: Vec<(String, i32)> = if missing.is_empty() {
-            Vec::new()
-        } else {
-            select_sources(connection, &missing).await.map_err(error::classify)?
-        };
-        sources.extend(found.iter().map(|(name, number)| (name.as_str(), *number)));
-        causes.map(|cause| sources.get(&*cause.source).copied().ok_or_else(|| unknown_source(&cause.source))).collect()
-    }
-}
-
 impl PostgresStore {
     /// Makes sure that each day of the batch has its partition and each source its number.
-    pub(super) async fn intern(&self, entries: &[Entry]) -> Result<Interned, StoreError> {
-        let envelopes = entries.iter().filter_map(|entry| match entry {
-            Entry::Event { envelope, .. } => Some(&**envelope),
-            Entry::DeadLetter(_) => None,
-        });
-        let mut days = BTreeSet::new();
-        let mut sources: BTreeSet<Arc<str>> = BTreeSet::new();
-        for envelope in envelopes {
-            days.insert(envelope.day);
-            sources.insert(envelope.cause.source.clone());
-        }
-        let interned = Interned { days: self.days(days).await?, sources: self.sources(sources).await? };
-        Ok(interned)
+    pub(super) async fn file(&self, entries: &[Entry]) -> Result<Filing, StoreError> {
+        let (days, sources) = filing::named(entries);
+        Ok(Filing { days: self.days(days).await?, sources: self.sources(sources).await? })
     }
 
     /// Forgets what was learned of days, because the database said otherwise.
@@ -136,7 +81,7 @@ impl PostgresStore {
             .bind(names)
             .execute(&mut *connection)
             .await?;
-        select_sources(&mut connection, names).await
+        read::sources(&mut connection, names).await
     }
 
     async fn days(&self, days: BTreeSet<Day>) -> Result<HashMap<Day, DayStatus>, StoreError> {
@@ -148,7 +93,7 @@ impl PostgresStore {
                 match learned.days.get(day) {
                     // A day that was ahead may have come.
                     Some((status @ DayStatus::Closed, _)) => known.insert(*day, *status),
-                    Some((status @ DayStatus::Open(_), noted)) if *noted == today => known.insert(*day, *status),
+                    Some((status @ DayStatus::Open, noted)) if *noted == today => known.insert(*day, *status),
                     _ => None,
                 };
             }
@@ -157,22 +102,23 @@ impl PostgresStore {
         if missing.is_empty() {
             return Ok(known);
         }
-        let mut connection = self.pool.acquire().await.map_err(error::classify)?;
+        let mut connection = self.hold().await.map_err(error::classify)?;
         let opened = self.open_days(&mut connection, &missing).await.map_err(error::classify)?;
         let mut learned = self.known.lock();
+        if learned.days.len() + opened.len() > MOST_DAYS {
+            learned.days.clear();
+        }
         for (day, status) in opened {
-            learned.days.insert(day, (status, today));
+            if status != DayStatus::Crowded {
+                learned.days.insert(day, (status, today));
+            }
             known.insert(day, status);
         }
         Ok(known)
     }
 
     /// Opens days, or learns that they are closed. One transaction under the partition lock.
-    async fn open_days(
-        &self,
-        connection: &mut PgConnection,
-        days: &[Day],
-    ) -> Result<Vec<(Day, DayStatus)>, sqlx::Error> {
+    async fn open_days(&self, connection: &mut Held, days: &[Day]) -> Result<Vec<(Day, DayStatus)>, sqlx::Error> {
         let mut transaction = connection.begin().await?;
         sqlx::query("select pg_advisory_xact_lock($1)").bind(PARTITION_LOCK).execute(&mut *transaction).await?;
         let row = sqlx::query(
@@ -192,6 +138,8 @@ impl PostgresStore {
             opened.push((*day, status));
         }
         transaction.commit().await?;
+        let crowded = opened.iter().filter(|(_, status)| *status == DayStatus::Crowded).count();
+        filing::tell_crowded(crowded, open, &self.settings.retention);
         Ok(opened)
     }
 
@@ -210,9 +158,14 @@ impl PostgresStore {
         match known {
             Some(Some(_)) => return Ok(DayStatus::Closed),
             Some(None) => {}
-            None if *open >= self.settings.inbox_max_days => {
-                tracing::error!(day = %date, inbox_max_days = open, "too many days are open, events of another one are refused");
-                return Ok(DayStatus::Closed);
+            None if !filing::has_room(
+                instant::read_day(date),
+                instant::read_day(today),
+                *open,
+                &self.settings.retention,
+            ) =>
+            {
+                return Ok(DayStatus::Crowded);
             }
             None => {
                 create_day(transaction, date).await?;
@@ -228,16 +181,8 @@ impl PostgresStore {
         .bind(today)
         .execute(&mut *transaction)
         .await?;
-        Ok(DayStatus::Open(date))
+        Ok(DayStatus::Open)
     }
-}
-
-fn unknown_source(name: &str) -> StoreError {
-    StoreError::Fatal(format!("the source {name:?} has no number in the table source"))
-}
-
-async fn select_sources(connection: &mut PgConnection, names: &[&str]) -> Result<Vec<(String, i32)>, sqlx::Error> {
-    sqlx::query_as("select name, id from source where name = any($1)").bind(names).fetch_all(connection).await
 }
 
 /// Makes a day's partition. It is made apart and then attached: `create table … partition of` would stop every writer
@@ -265,9 +210,4 @@ pub(super) fn day_partition(date: Date) -> String {
 fn unix_microseconds() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Whether a connection that comes back stands outside any transaction.
-pub(super) async fn outside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    Ok(!connection.is_in_transaction())
 }

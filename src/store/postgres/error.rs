@@ -1,14 +1,13 @@
 //! Database errors by what to do about them. Constraints are recognised by name, never by message text.
 
-use sqlx::migrate::MigrateError;
-
 use crate::ports::StoreError;
 
 /// Serialization failure, deadlock: another writer was faster, the same batch can go again at once.
 const CONFLICTS: [&str; 2] = ["40001", "40P01"];
-/// Classes and codes that pass: connection trouble (08), resources (53), operator intervention (57P), system (58),
-/// lock timeout (55P03), idle-in-transaction timeout (25P03), read-only after a failover (25006).
-const PASSING: [&str; 7] = ["08", "53", "57P", "58", "55P03", "25P03", "25006"];
+/// Classes and codes that pass: connection trouble (08), resources (53), operator intervention and statements that ran
+/// into a time limit or were cancelled (57), system (58), lock timeout (55P03), idle-in-transaction and transaction
+/// timeouts (25P03, 25P04), read-only after a failover (25006).
+const PASSING: [&str; 8] = ["08", "53", "57", "58", "55P03", "25P03", "25P04", "25006"];
 
 /// Whether another writer came between.
 pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
@@ -66,12 +65,4 @@ pub(super) fn classify(error: sqlx::Error) -> StoreError {
         (_, Some(constraint)) => format!("the constraint {constraint} refused a row: {error}"),
         (_, None) => format!("{error} (SQLSTATE {code})"),
     })
-}
-
-/// What to do about a migration that failed.
-pub(super) fn migration(error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::Execute(error) => classify(error),
-        other => StoreError::Fatal(format!("the database cannot be migrated: {other}")),
-    }
 }

@@ -1,58 +1,45 @@
 //! What the clock asks of the database: partitions made ahead, old ones dropped behind.
 
+use sqlx::AssertSqlSafe;
 use sqlx::types::time::{Date, OffsetDateTime};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::days::{PARTITION_LOCK, day_partition};
+use super::held::Held;
 use super::{PostgresStore, error};
 use crate::ports::StoreError;
+use crate::store::MaintenanceReport;
 
 /// How many months of ledger partitions are made ahead.
 const MONTHS_AHEAD: u32 = 2;
 /// How many rows one deletion takes at most, so that no transaction is long.
-const MOST_DELETED: i64 = 10_000;
-
-/// What one round of maintenance did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MaintenanceReport {
-    /// Days whose inbox keys were dropped.
-    pub days_dropped: u64,
-    /// Published batches that were deleted.
-    pub batches_deleted: u64,
-    /// Positions of dead letters that were forgotten.
-    pub positions_deleted: u64,
-}
+const MOST_DELETED: u64 = 10_000;
 
 impl PostgresStore {
-    /// One round: months made ahead, days dropped behind, published batches deleted after their grace period. Safe on
-    /// any number of workers.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn maintain(&self) -> Result<MaintenanceReport, StoreError> {
+    pub(super) async fn run_round(&self) -> Result<MaintenanceReport, StoreError> {
         self.make_months_ahead().await?;
         let days_dropped = self.drop_days().await.map_err(error::classify)?;
         let batches_deleted = self.delete_published().await.map_err(error::classify)?;
         let positions_deleted = self.delete_positions().await.map_err(error::classify)?;
-        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted })
+        let is_unfinished = batches_deleted.max(positions_deleted) >= MOST_DELETED;
+        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, is_unfinished })
     }
 
     /// Makes the ledger's partitions for this month and the next ones.
     pub(super) async fn make_months_ahead(&self) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(error::classify)?;
+        let mut connection = self.hold().await.map_err(error::classify)?;
         make_months(&mut connection).await.map_err(error::classify)
     }
 
     /// Drops the partitions of days that are over, and whose last key is.
     async fn drop_days(&self) -> Result<u64, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.hold().await?;
         let due: Vec<Date> = sqlx::query_scalar(
             "select event_day from inbox_day
              where dropped_at is null and greatest(event_day, last_written_on) < (clock_timestamp() at time zone 'utc')::date - $1
              order by event_day",
         )
-        .bind(self.settings.inbox_keep_days)
-        .fetch_all(&mut *connection)
+        .bind(self.settings.retention.inbox_keep_days)
+        .fetch_all(connection.plain())
         .await?;
         let mut dropped = 0;
         for day in due {
@@ -61,7 +48,7 @@ impl PostgresStore {
         Ok(dropped)
     }
 
-    async fn drop_day(&self, connection: &mut PgConnection, day: Date) -> Result<bool, sqlx::Error> {
+    async fn drop_day(&self, connection: &mut Held, day: Date) -> Result<bool, sqlx::Error> {
         let mut transaction = connection.begin().await?;
         sqlx::query("select pg_advisory_xact_lock($1)").bind(PARTITION_LOCK).execute(&mut *transaction).await?;
         // Looked at again under the lock: a key may have come meanwhile.
@@ -71,10 +58,11 @@ impl PostgresStore {
                and greatest(event_day, last_written_on) < (clock_timestamp() at time zone 'utc')::date - $2",
         )
         .bind(day)
-        .bind(self.settings.inbox_keep_days)
+        .bind(self.settings.retention.inbox_keep_days)
         .execute(&mut *transaction)
         .await?;
         if marked.rows_affected() == 0 {
+            transaction.rollback().await?;
             return Ok(false);
         }
         // Nothing but a date goes into the text.
@@ -95,8 +83,8 @@ impl PostgresStore {
                  order by o.number limit $2
              )",
         )
-        .bind(self.settings.keep_published_seconds as f64)
-        .bind(MOST_DELETED)
+        .bind(self.settings.retention.keep_published_seconds as f64)
+        .bind(MOST_DELETED as i64)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected())
@@ -108,16 +96,16 @@ impl PostgresStore {
                  select id from dead_letter where recorded_at < clock_timestamp() - make_interval(days => $1) limit $2
              )",
         )
-        .bind(self.settings.dead_letter_keep_days)
-        .bind(MOST_DELETED)
+        .bind(self.settings.retention.dead_letter_keep_days)
+        .bind(MOST_DELETED as i64)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected())
     }
 }
 
-async fn make_months(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let now: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *connection).await?;
+async fn make_months(connection: &mut Held) -> Result<(), sqlx::Error> {
+    let now: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()").fetch_one(connection.plain()).await?;
     let mut first = first_of_month(now.date());
     for _ in 0..=MONTHS_AHEAD {
         let next = first_of_month(first + time::Duration::days(31));
@@ -129,9 +117,9 @@ async fn make_months(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Makes one month's partition unless it is there: apart and then attached, so that no writer stops meanwhile.
-async fn make_month(connection: &mut PgConnection, name: &str, first: Date, next: Date) -> Result<(), sqlx::Error> {
+async fn make_month(connection: &mut Held, name: &str, first: Date, next: Date) -> Result<(), sqlx::Error> {
     let exists = "select to_regclass($1) is not null";
-    if sqlx::query_scalar::<_, bool>(exists).bind(name).fetch_one(&mut *connection).await? {
+    if sqlx::query_scalar::<_, bool>(exists).bind(name).fetch_one(connection.plain()).await? {
         return Ok(());
     }
     let mut transaction = connection.begin().await?;

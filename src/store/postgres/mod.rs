@@ -1,21 +1,24 @@
 //! State in PostgreSQL 14 or newer.
 //!
 //! [`commit`] is the one transaction that changes anything; [`read`] and [`write`] hold its statements, [`days`] makes the
-//! partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar, [`verify`] the operator and
-//! [`maintenance`] the clock.
+//! partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar with [`holders`] and
+//! [`published`], [`verify`] the operator and [`maintenance`] the clock.
 
 mod commit;
+mod database_url;
 mod days;
 mod error;
-mod instant;
-mod lines;
+mod held;
+mod holders;
 mod maintenance;
 mod outbox;
+mod published;
 mod queries;
 mod read;
 mod verify;
 mod write;
 
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +27,11 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
-pub use maintenance::MaintenanceReport;
-pub use verify::{Difference, Verification};
+pub use database_url::DatabaseUrl;
 
-use crate::domain::claim::ClaimKey;
 use crate::ports::{Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError};
+use crate::store::upkeep::migration_failed;
+use crate::store::{MaintenanceReport, Migration, Retention, Upkeep, Verification, instant, rows};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -41,20 +44,14 @@ const IDLE_TRANSACTION_TIMEOUT_MS: u32 = 30_000;
 /// What the store needs to know.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// `postgres://user:password@host:port/database`.
-    pub url: String,
+    /// Where it is.
+    pub url: DatabaseUrl,
     /// Connections of this pool at most.
     pub connections: u32,
     /// How long to wait for a connection, in milliseconds.
     pub acquire_timeout_ms: u64,
-    /// How long inbox keys are kept, in days.
-    pub inbox_keep_days: i32,
-    /// How many days of inbox keys may be open at once.
-    pub inbox_max_days: i64,
-    /// How long the positions of dead letters are kept, in days.
-    pub dead_letter_keep_days: i32,
-    /// How long published batches are kept, in seconds.
-    pub keep_published_seconds: i64,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// The store. Cheap to clone; clones share their pool and what they have learned of days and sources.
@@ -65,24 +62,13 @@ pub struct PostgresStore {
     known: Arc<days::Known>,
 }
 
-/// How the schema of a database stands to what this binary needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Migration {
-    /// Everything was applied.
-    Current,
-    /// These versions are missing.
-    Missing(Vec<i64>),
-    /// The database is newer than this binary, or a migration was changed after it was applied.
-    Foreign(Vec<i64>),
-}
-
 impl PostgresStore {
     /// Opens a pool and proves that the database answers.
     ///
     /// # Errors
     /// [`StoreError::Fatal`] for a URL that cannot be read, [`StoreError::Transient`] when nobody answers.
     pub async fn connect(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(&settings.url)
+        let options = PgConnectOptions::from_str(settings.url.expose())
             .map_err(|error| StoreError::Fatal(format!("store.url is not a PostgreSQL URL: {error}")))?
             .application_name("holdfast")
             // Every statement here finds rows by key. Statistics of a table that grows from nothing to millions within
@@ -113,49 +99,50 @@ impl PostgresStore {
             // A round trip before each use is not needed: a dead connection shows at the first statement, and the batch
             // is tried again.
             .test_before_acquire(false)
-            // A cancelled `begin` can leave a transaction open in a pooled connection (sqlx 0.9): such a connection is
-            // not taken back.
-            .after_release(|connection, _| Box::pin(async move { days::outside_transaction(connection).await }))
             .connect_with(options)
             .await
             .map_err(error::classify)?;
         Ok(Self { pool, settings: Arc::new(settings), known: Arc::default() })
     }
+}
 
-    /// Brings the schema up to date. Safe to run from several workers at once: one waits for the other.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATIONS.run(&self.pool).await.map_err(error::migration)?;
+impl Upkeep for PostgresStore {
+    /// Nothing: the server proves the checksums of its pages and replays its log by itself.
+    async fn check_integrity(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATIONS.run(&self.pool).await.map_err(|error| migration_failed(error, error::classify))?;
         self.make_months_ahead().await
     }
 
-    /// Compares the schema with what this binary needs.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn migration(&self) -> Result<Migration, StoreError> {
+    async fn migration(&self) -> Result<Migration, StoreError> {
         let applied = read::applied_migrations(&self.pool).await.map_err(error::classify)?;
-        let needed: Vec<(i64, &[u8])> = MIGRATIONS.iter().map(|step| (step.version, step.checksum.as_ref())).collect();
-        let foreign: Vec<i64> = applied
-            .iter()
-            .filter(|(version, checksum)| !needed.contains(&(*version, checksum.as_slice())))
-            .map(|(version, _)| *version)
-            .collect();
-        if !foreign.is_empty() {
-            return Ok(Migration::Foreign(foreign));
-        }
-        let missing: Vec<i64> = needed
-            .iter()
-            .map(|(version, _)| *version)
-            .filter(|version| !applied.iter().any(|(known, _)| known == version))
-            .collect();
-        Ok(if missing.is_empty() { Migration::Current } else { Migration::Missing(missing) })
+        Ok(Migration::of(&applied, &MIGRATIONS))
     }
 
-    /// Waits until every connection is back and closes them.
-    pub async fn close(&self) {
+    async fn maintain(&self) -> Result<MaintenanceReport, StoreError> {
+        self.run_round().await
+    }
+
+    async fn verify_with(
+        &self,
+        ignore_cart_holds: bool,
+        begins: impl FnMut(usize, &'static str) + Send,
+    ) -> Result<Vec<Verification>, StoreError> {
+        self.run_checks(ignore_cart_holds, begins).await
+    }
+
+    async fn backup(&self, file: &Path) -> Result<u64, StoreError> {
+        Err(StoreError::Fatal(format!(
+            "a PostgreSQL database is backed up with its own tools: pg_dump --format=custom --file={} and the address \
+             of store.url",
+            file.display()
+        )))
+    }
+
+    async fn close(&self) {
         self.pool.close().await;
     }
 }
@@ -187,14 +174,10 @@ impl Store for PostgresStore {
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {
         let rows = read::due_claims(&self.pool, limit).await.map_err(error::classify)?;
-        let due = |(kind, reference, deadline, seen_at): (String, String, _, _)| {
-            let kind = read::claim_kind(&kind)?;
-            Ok(DueClaim {
-                key: ClaimKey { kind, reference: reference.as_str().into() },
-                deadline: instant::read(deadline),
-                seen_at: instant::read(seen_at),
+        rows.iter()
+            .map(|(kind, reference, deadline, seen_at)| {
+                rows::due_claim(kind, reference, instant::read(*deadline), instant::read(*seen_at))
             })
-        };
-        rows.into_iter().map(due).collect()
+            .collect()
     }
 }

@@ -1,17 +1,16 @@
 //! What the relay asks of the database: batches in order, the lease, the mark.
 
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{PgPool, Row};
 
-use super::{error, instant};
+use super::error;
 use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
-use crate::wire::stored;
+use crate::store::instant;
+use crate::store::kept::{self, OutboxRow};
 
-/// Batches after a number, in order.
-///
-/// # Errors
-/// [`StoreError::Fatal`] when a row is missing in between or cannot be read: going on would lose announcements.
+/// Batches after a number, in order without a hole.
 pub(super) async fn unpublished(pool: &PgPool, after: i64, limit: usize) -> Result<Vec<OutboxBatch>, StoreError> {
     let rows = sqlx::query(
         "select number, first_seq, recorded_at, content from outbox where number > $1 order by number limit $2",
@@ -21,34 +20,17 @@ pub(super) async fn unpublished(pool: &PgPool, after: i64, limit: usize) -> Resu
     .fetch_all(pool)
     .await
     .map_err(error::classify)?;
-    let mut batches = Vec::with_capacity(rows.len());
-    for (row, expected) in rows.iter().zip(after + 1..) {
-        let batch = batch(row).map_err(error::classify)??;
-        if batch.number != expected {
-            return Err(StoreError::Fatal(format!(
-                "the outbox lacks batch {expected}: the next one is {}; what it announced is lost to the relay",
-                batch.number
-            )));
-        }
-        batches.push(batch);
-    }
-    Ok(batches)
+    kept::batches(after, rows.iter().map(outbox_row).collect::<Result<_, _>>().map_err(error::classify)?)
 }
 
-fn batch(row: &sqlx::postgres::PgRow) -> Result<Result<OutboxBatch, StoreError>, sqlx::Error> {
-    let number: i64 = row.try_get(0)?;
-    let first_seq = row.try_get(1)?;
-    let recorded_at = instant::read(row.try_get(2)?);
-    let content: &[u8] = row.try_get(3)?;
-    Ok(stored::decode_batch(content)
-        .map(|(announcements, dead_letters)| OutboxBatch {
-            number,
-            first_seq,
-            recorded_at,
-            announcements,
-            dead_letters,
-        })
-        .map_err(|error| StoreError::Fatal(format!("outbox batch {number} cannot be read: {error}"))))
+/// A row of number, first seq, instant and content.
+pub(super) fn outbox_row(row: &PgRow) -> Result<OutboxRow, sqlx::Error> {
+    Ok(OutboxRow {
+        number: row.try_get(0)?,
+        first_seq: row.try_get(1)?,
+        recorded_at: instant::read(row.try_get(2)?),
+        content: row.try_get(3)?,
+    })
 }
 
 /// How the outbox stands.

@@ -1,67 +1,41 @@
 //! The statements that read, one function each; the comment says what it locks.
 
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::types::time::{Date, OffsetDateTime};
 use sqlx::{PgConnection, PgPool, Row};
 
-use super::{instant, lines};
-use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
-use crate::domain::stock::{Counters, Level, Status, StockRow};
-use crate::domain::words::{Reference, StockKey, Timestamp};
+use crate::domain::claim::{Claim, ClaimKey};
+use crate::domain::stock::StockRow;
+use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::StoreError;
-use crate::wire::stored;
+use crate::store::batch::InboxKey;
+use crate::store::instant;
+use crate::store::rows::{self, Columns};
 
-/// The columns of a stock row in the order in which [`stock_row`] reads them.
-macro_rules! stock_columns {
+macro_rules! columns {
     ($table:literal) => {
-        concat!(
-            $table,
-            ".sku, ",
-            $table,
-            ".location, ",
-            $table,
-            ".name, ",
-            $table,
-            ".on_hand, ",
-            $table,
-            ".cart_held, ",
-            $table,
-            ".order_reserved, ",
-            $table,
-            ".safety_stock, ",
-            $table,
-            ".warning_threshold, ",
-            $table,
-            ".critical_threshold, ",
-            $table,
-            ".max_stock, ",
-            $table,
-            ".status::text, ",
-            $table,
-            ".level::text, ",
-            $table,
-            ".version, ",
-            $table,
-            ".sku_version, ",
-            $table,
-            ".updated_at"
-        )
+        $crate::store::rows::stock_columns!($table, "::text")
     };
 }
-pub(super) use stock_columns;
+pub(super) use columns;
 
-/// One identity to look up.
-pub(super) struct InboxKey {
-    pub day: Date,
-    pub source: i32,
-    pub key: Uuid,
+impl Columns for PgRow {
+    fn instant(&self, column: usize) -> Result<Option<Timestamp>, sqlx::Error> {
+        Ok(self.try_get::<Option<OffsetDateTime>, _>(column)?.map(instant::read))
+    }
+
+    fn texts(&self, column: usize) -> Result<Vec<String>, sqlx::Error> {
+        Ok(self.try_get::<Option<Vec<String>>, _>(column)?.unwrap_or_default())
+    }
 }
 
 /// Which identities are there, as (index into `keys`, fingerprint). Locks nothing: the insert at the end decides.
 ///
 /// Planned anew each time, so that only the partitions of `days` are opened, not every day that there is.
 pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-    let mut days: Vec<Date> = keys.iter().map(|key| key.day).collect();
+    let of_keys: Vec<Option<Date>> = keys.iter().map(|key| instant::write_day(key.day)).collect();
+    let mut days = of_keys.clone();
     days.sort_unstable();
     days.dedup();
     sqlx::query_as(
@@ -71,9 +45,9 @@ pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> R
          where i.event_day = any($4)",
     )
     .persistent(false)
-    .bind(keys.iter().map(|key| key.day).collect::<Vec<_>>())
+    .bind(of_keys)
     .bind(keys.iter().map(|key| key.source).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.key).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| Uuid::from_bytes(key.key.0)).collect::<Vec<_>>())
     .bind(days)
     .fetch_all(connection)
     .await
@@ -95,37 +69,7 @@ pub(super) async fn lock_claims(connection: &mut PgConnection, keys: &[ClaimKey]
     .fetch_all(connection)
     .await
     .map_err(super::error::classify)?;
-    rows.iter().map(claim).collect()
-}
-
-/// Reads a claim for a query; locks nothing.
-pub(super) fn claim(row: &sqlx::postgres::PgRow) -> Result<Claim, StoreError> {
-    let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a claim cannot be read: {error}"));
-    let key = ClaimKey {
-        kind: claim_kind(row.try_get(0).map_err(damaged)?)?,
-        reference: row.try_get::<&str, _>(1).map_err(damaged)?.into(),
-    };
-    let instant = |column: usize| -> Result<Option<Timestamp>, StoreError> {
-        Ok(row.try_get::<Option<OffsetDateTime>, _>(column).map_err(damaged)?.map(instant::read))
-    };
-    let shipments: Option<Vec<String>> = row.try_get(9).map_err(damaged)?;
-    let remembered: Option<&[u8]> = row.try_get(10).map_err(damaged)?;
-    let lines: &str = row.try_get(11).map_err(damaged)?;
-    let mut claim = Claim::new(key, word(row.try_get(2).map_err(damaged)?, ClaimState::parse)?);
-    claim.confirmed = row.try_get(3).map_err(damaged)?;
-    claim.revision = i64::from(row.try_get::<i32, _>(4).map_err(damaged)?);
-    claim.version = row.try_get(5).map_err(damaged)?;
-    claim.updated_time = instant(6)?;
-    claim.first_held_at = instant(7)?;
-    claim.expires_at = instant(8)?;
-    claim.shipments = shipments.unwrap_or_default().into_iter().map(Reference::new).collect();
-    claim.lines = lines::read(lines)
-        .map_err(|error| StoreError::Fatal(format!("the lines of {:?} are damaged: {error}", claim.key)))?;
-    if let Some(bytes) = remembered {
-        claim.remembered = stored::decode_remembered(bytes)
-            .map_err(|error| StoreError::Fatal(format!("the remembered events of a claim are damaged: {error}")))?;
-    }
-    Ok(claim)
+    rows.iter().map(rows::claim).collect()
 }
 
 /// Locks stock rows that exist, in key order, and reads them; with the database's clock after the last lock. The rows
@@ -136,7 +80,7 @@ pub(super) async fn lock_stock(
 ) -> Result<(Vec<StockRow>, Option<Timestamp>), StoreError> {
     let rows = sqlx::query(concat!(
         "select s.*, clock_timestamp() from (select ",
-        stock_columns!("s"),
+        columns!("s"),
         " from unnest($1::text[], $2::text[]) as k (sku, location)
           join stock s on s.sku = k.sku and s.location = k.location
           order by s.sku collate \"C\", s.location collate \"C\"
@@ -150,7 +94,7 @@ pub(super) async fn lock_stock(
     let mut now = None;
     let mut stock = Vec::with_capacity(rows.len());
     for row in &rows {
-        stock.push(stock_row(row)?);
+        stock.push(rows::stock(row)?);
         let clock: OffsetDateTime =
             row.try_get(15).map_err(|error| StoreError::Fatal(format!("the clock cannot be read: {error}")))?;
         now = now.max(Some(instant::read(clock)));
@@ -158,27 +102,9 @@ pub(super) async fn lock_stock(
     Ok((stock, now))
 }
 
-/// Reads a row that was selected by [`stock_columns`].
-pub(super) fn stock_row(row: &sqlx::postgres::PgRow) -> Result<StockRow, StoreError> {
-    let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a stock row cannot be read: {error}"));
-    Ok(StockRow {
-        key: StockKey::new(row.try_get::<&str, _>(0).map_err(damaged)?, row.try_get::<&str, _>(1).map_err(damaged)?),
-        name: row.try_get::<Option<&str>, _>(2).map_err(damaged)?.map(Into::into),
-        counters: Counters {
-            on_hand: row.try_get(3).map_err(damaged)?,
-            cart_held: row.try_get(4).map_err(damaged)?,
-            order_reserved: row.try_get(5).map_err(damaged)?,
-            safety_stock: row.try_get(6).map_err(damaged)?,
-        },
-        warning_threshold: row.try_get(7).map_err(damaged)?,
-        critical_threshold: row.try_get(8).map_err(damaged)?,
-        max_stock: row.try_get(9).map_err(damaged)?,
-        status: word(row.try_get(10).map_err(damaged)?, Status::parse)?,
-        level: word(row.try_get(11).map_err(damaged)?, Level::parse)?,
-        version: row.try_get(12).map_err(damaged)?,
-        sku_version: row.try_get(13).map_err(damaged)?,
-        updated_at: instant::read(row.try_get(14).map_err(damaged)?),
-    })
+/// The numbers of sources that have one. Locks nothing.
+pub(super) async fn sources(connection: &mut PgConnection, names: &[&str]) -> Result<Vec<(String, i32)>, sqlx::Error> {
+    sqlx::query_as("select name, id from source where name = any($1)").bind(names).fetch_all(connection).await
 }
 
 /// The database's clock.
@@ -215,14 +141,4 @@ pub(super) async fn applied_migrations(pool: &PgPool) -> Result<Vec<(i64, Vec<u8
 /// Keys as arrays for `unnest`: of equal length, since unequal ones would give NULLs in silence.
 pub(super) fn claim_arrays(keys: &[ClaimKey]) -> (Vec<&'static str>, Vec<&str>) {
     keys.iter().map(|key| (key.kind.as_str(), key.reference.as_str())).unzip()
-}
-
-/// The kind that a word names.
-pub(super) fn claim_kind(text: &str) -> Result<ClaimKind, StoreError> {
-    word(text, |text| ClaimKind::ALL.into_iter().find(|kind| kind.as_str() == text))
-}
-
-fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
-    parse(text)
-        .ok_or_else(|| StoreError::Fatal(format!("the database holds {text:?}, which this version does not know")))
 }

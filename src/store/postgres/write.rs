@@ -8,24 +8,15 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
-use sqlx::types::time::{Date, OffsetDateTime};
+use sqlx::types::time::OffsetDateTime;
 
-use super::{instant, lines};
 use crate::domain::announce::Movement;
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::DeadLetter;
-use crate::wire::identity::event_key;
-
-/// One identity to record.
-pub(super) struct InboxRow {
-    pub day: Date,
-    pub source: i32,
-    pub key: Uuid,
-    pub fingerprint: i64,
-    pub outcome: i16,
-}
+use crate::store::batch::{ClaimRow, InboxRow, SetAside, cause_key};
+use crate::store::instant;
 
 /// Records identities. One that is there by now is another worker's and breaks `inbox_key`. Here and below rows are
 /// inserted plainly: `on conflict` would log every row twice.
@@ -34,21 +25,14 @@ pub(super) async fn inbox(connection: &mut PgConnection, rows: &[InboxRow]) -> R
         "insert into inbox (event_day, source, event_key, fingerprint, outcome)
          select * from unnest($1::date[], $2::int[], $3::uuid[], $4::bigint[], $5::smallint[])",
     )
-    .bind(rows.iter().map(|row| row.day).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| instant::write_day(row.day)).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.source).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.key).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| Uuid::from_bytes(row.key.0)).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.fingerprint).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.outcome).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// One claim to write.
-pub(super) struct ClaimRow<'a> {
-    pub claim: &'a Claim,
-    pub remembered: Option<Vec<u8>>,
-    pub answer: Option<Vec<u8>>,
 }
 
 /// How claims are written.
@@ -77,7 +61,7 @@ pub(super) async fn claims(
     .bind(rows.iter().map(|row| row.claim.key.reference.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.state.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.confirmed).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| next_revision(row.claim)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.next_revision()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.claim.version).collect::<Vec<_>>())
     .bind(instants(|claim| claim.updated_time))
     .bind(instants(|claim| claim.first_held_at))
@@ -85,7 +69,7 @@ pub(super) async fn claims(
     .bind(rows.iter().map(|row| shipments(row.claim)).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.remembered.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.answer.as_deref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| lines::write(&row.claim.lines)).collect::<Vec<_>>())
+    .bind(rows.iter().map(ClaimRow::lines).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
@@ -129,14 +113,6 @@ fn shipments(claim: &Claim) -> Option<String> {
     (!quoted.is_empty()).then(|| format!("{{{}}}", quoted.join(",")))
 }
 
-/// The revision that a write leaves; it starts anew after two thousand million writes of one claim.
-fn next_revision(claim: &Claim) -> i32 {
-    i32::try_from(claim.revision + 1).unwrap_or(1)
-}
-
-/// What a claim has set aside of a stock row.
-pub(super) type SetAside<'a> = (&'a ClaimKey, &'a StockKey, i64);
-
 /// Writes what claims have set aside.
 pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_>]) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -159,7 +135,7 @@ pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_
 /// Removes what claims no longer have set aside.
 pub(super) async fn nothing_aside(
     connection: &mut PgConnection,
-    rows: &[(ClaimKey, StockKey)],
+    rows: &[(&ClaimKey, &StockKey)],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "delete from claim_line l
@@ -279,9 +255,7 @@ pub(super) async fn movements(
     let numbers = |read: fn(&Movement) -> i64| -> Vec<Option<i64>> {
         rows.iter().map(|row| Some(read(row)).filter(|number| *number != 0)).collect()
     };
-    let keys: Vec<Uuid> = rows.iter().map(|row| Uuid::from_bytes(event_key(&row.cause.id).0)).collect();
-    let other_ids: Vec<Option<&str>> =
-        rows.iter().zip(&keys).map(|(row, key)| Some(&*row.cause.id).filter(|id| **id != *key.to_string())).collect();
+    let (keys, other_ids): (Vec<Uuid>, Vec<Option<&str>>) = rows.iter().map(cause_key).unzip();
     sqlx::query(
         "insert into movement (recorded_at, sku, location, version, on_hand, cart_held, order_reserved, safety_stock,
                                on_hand_change, cart_held_change, order_reserved_change, safety_stock_change, kind,

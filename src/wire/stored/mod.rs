@@ -7,12 +7,14 @@
 mod bytes;
 mod entries;
 mod event;
+mod headers;
 mod tables;
 mod vocabulary;
 
 use std::sync::Arc;
 
 use bytes::{Reader, Writer};
+pub use headers::{decode_headers, encode_headers};
 use tables::{ReadTables, Tables};
 
 use crate::domain::announce::{Announcement, Answer};

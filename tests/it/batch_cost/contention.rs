@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use holdfast::domain::rules::Rules;
 use holdfast::ports::Outcome;
+use holdfast::store::Upkeep;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 

@@ -33,7 +33,8 @@ struct QuietServer {
 impl QuietServer {
     async fn start() -> Self {
         // What is counted here does not depend on how long the disk takes.
-        let options = ["autovacuum=off", "checkpoint_timeout=1h", "fsync=off"];
+        let options = ["autovacuum=off", "checkpoint_timeout=1h", "fsync=off"]
+            .map(|option| format!("--postgres-option={option}"));
         let start = move || Servers::start_with(&["postgres"], &options);
         let server = tokio::task::spawn_blocking(start).await.expect("the server should start");
         let databases = Databases::on(server.address("postgres")).await;

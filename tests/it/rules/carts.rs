@@ -5,8 +5,11 @@ use holdfast::domain::rules::Rules;
 use holdfast::domain::words::Timestamp;
 use serde_json::{Value, json};
 
-use super::{cart, created, last_told, number, send, send_one, sku, stocked, stocked_with, tamper, told, with};
-use crate::shop::{Shop, fresh, lines, ordered};
+use super::{
+    cart, created, last_told, lives_for, make_due, number, send, send_one, sku, stocked, stocked_with, tamper, told,
+    with,
+};
+use crate::shop::{StoreKind, fresh, lines, ordered};
 
 /// A cart event without a version; its time decides.
 fn cart_at(cart: &str, time: &str, wanted: &[(&str, i64)]) -> Value {
@@ -22,14 +25,6 @@ fn cart_for(cart: &str, version: i64, ttl: i64, wanted: &[(&str, i64)]) -> Value
 fn seconds_ago(seconds: i64) -> String {
     let now = i64::try_from(uuid::Uuid::now_v7().get_timestamp().unwrap().to_unix().0).unwrap();
     holdfast::wire::instant::format(Timestamp((now - seconds) * 1_000_000))
-}
-
-/// How long a cart's hold still lives, in seconds, by the database's clock.
-async fn lives_for(shop: &Shop, cart: &str) -> i64 {
-    let query = format!(
-        "select extract(epoch from expires_at - now())::bigint from claim where kind = 'cart' and reference = '{cart}'"
-    );
-    number(shop, &query).await
 }
 
 #[tokio::test]
@@ -139,7 +134,7 @@ async fn an_event_may_shorten_a_carts_time_and_never_lengthen_it() {
             Some(ttl) => cart_for("C-1", version, ttl, &[("A", version)]),
         };
         send_one(&mut shop, update).await;
-        let left = lives_for(&shop, "C-1").await;
+        let left = lives_for(&shop, ClaimKind::Cart, "C-1").await;
         assert!((expected - 5..=expected).contains(&left), "{left} s left with a time to live of {ttl:?}");
         assert_eq!(shop.answers("C-1").await.last().unwrap().expires_at, shop.cart("C-1").await.expires_at);
     }
@@ -149,13 +144,14 @@ async fn an_event_may_shorten_a_carts_time_and_never_lengthen_it() {
 async fn a_cart_holds_units_for_max_hold_at_most_however_often_it_is_updated() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 1)])).await;
-    tamper(&shop, "update claim set first_held_at = first_held_at - interval '7000 seconds'").await;
+    let earlier = shop.sql().before("first_held_at", 7_000);
+    tamper(&shop, &format!("update claim set first_held_at = {earlier}")).await;
     send_one(&mut shop, cart("C-1", 2, &[("A", 2)])).await;
-    let left = lives_for(&shop, "C-1").await;
+    let left = lives_for(&shop, ClaimKind::Cart, "C-1").await;
     assert!((190..=200).contains(&left), "{left} s left of 7,200");
     // An empty cart ends it; the next hold begins anew.
     send(&mut shop, vec![cart("C-1", 3, &[]), cart("C-1", 4, &[("A", 1)])]).await;
-    assert!(lives_for(&shop, "C-1").await > 1_700);
+    assert!(lives_for(&shop, ClaimKind::Cart, "C-1").await > 1_700);
 }
 
 #[tokio::test]
@@ -196,7 +192,7 @@ async fn a_cart_that_became_an_order_holds_nothing_again() {
 async fn an_expired_cart_competes_anew_with_a_higher_version() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 8)])).await;
-    tamper(&shop, "update claim set expires_at = now() - interval '1 second'").await;
+    make_due(&shop, "true").await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(shop.cart("C-1").await.state, ClaimState::Expired);
     send_one(&mut shop, ordered("O-1", &[("A", 7)])).await;
@@ -259,7 +255,7 @@ async fn updates_without_version_and_time_count_in_the_order_in_which_they_arriv
 async fn an_update_that_is_too_old_gives_a_cart_no_more_time() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 5)])).await;
-    tamper(&shop, "update claim set expires_at = now() + interval '1 minute'").await;
+    tamper(&shop, &format!("update claim set expires_at = {}", shop.sql().before_now(-60))).await;
     let before = shop.cart("C-1").await.expires_at;
     let old = with(cart("C-1", 2, &[("A", 3)]), json!({"time": "2026-01-01T00:00:00Z"}));
     assert_eq!(send_one(&mut shop, old).await, "applied");

@@ -1,13 +1,14 @@
 //! Rules for every event: exactly once, conflicts, the same fact again, days and times.
 
 use holdfast::ports::Outcome;
+use holdfast::store::Upkeep;
 use serde_json::{Value, json};
 
 use super::{
-    cancelled, cancelled_part, cart, confirmed, created, number, received, retold, send, send_one, shipped, sku,
+    Shop, cancelled, cancelled_part, cart, confirmed, created, number, received, retold, send, send_one, shipped, sku,
     stocked, tamper, told, with, words,
 };
-use crate::shop::{Shop, event, fresh, lines, ordered, record, registered};
+use crate::shop::{StoreKind, event, fresh, lines, ordered, record, registered};
 
 /// Rows that only a new event may add.
 async fn rows(shop: &Shop) -> Vec<i64> {
@@ -225,7 +226,8 @@ async fn an_event_whose_days_keys_were_dropped_is_buried_and_moves_nothing() {
     };
     let order = old("O-1");
     assert_eq!(send_one(&mut shop, order.clone()).await, "applied");
-    tamper(&shop, "update inbox_day set last_written_on = '2026-02-04' where event_day = '2026-02-03'").await;
+    let (day, next) = (shop.sql().day("2026-02-03"), shop.sql().day("2026-02-04"));
+    tamper(&shop, &format!("update inbox_day set last_written_on = {next} where event_day = {day}")).await;
     assert_eq!(shop.store.maintain().await.unwrap().days_dropped, 1);
     let replay: Vec<_> = [order, old("O-2")].iter().map(|event| record(event.to_string().into_bytes())).collect();
     let today = record(ordered("O-3", &[("A", 1)]).to_string().into_bytes());
@@ -281,7 +283,8 @@ async fn a_key_is_filed_by_the_time_inside_the_id_then_the_events_own_then_the_b
             record.timestamp = broker.map(|seconds: i64| holdfast::domain::words::Timestamp(seconds * 1_000_000));
         }
         assert_eq!(shop.deliver(vec![delivery]).await, [Outcome::Applied]);
-        let filed = format!("select count(*) from inbox where event_day = '{day}' and event_key = '{id}'");
+        let (filed, key) = (shop.sql().day(day), shop.sql().key(&id));
+        let filed = format!("select count(*) from inbox where event_day = {filed} and event_key = {key}");
         assert_eq!(number(&shop, &filed).await, 1, "{day}");
     }
 }

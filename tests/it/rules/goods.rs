@@ -5,9 +5,9 @@ use holdfast::domain::stock::{Counters, Snapshot, Status, StockRow};
 use serde_json::{Value, json};
 
 use super::{
-    cancelled, cart, confirmed, created, last_told, number, received, retold, send, send_one, sku, stocked, told,
+    Shop, cancelled, cart, confirmed, created, last_told, number, received, retold, send, send_one, sku, stocked, told,
 };
-use crate::shop::{Shop, fresh, ordered};
+use crate::shop::{fresh, ordered};
 
 #[tokio::test]
 async fn a_registration_creates_the_row_at_version_1_from_nothing() {

@@ -3,8 +3,8 @@
 use holdfast::domain::rules::Rules;
 use serde_json::{Value, json};
 
-use super::{cart, levels, number, received, send, send_one, sku};
-use crate::shop::{Shop, ordered};
+use super::{Shop, cart, levels, number, received, send, send_one, sku};
+use crate::shop::ordered;
 
 /// A SKU with thresholds 20 and 10.
 fn with_thresholds(initial: i64) -> Value {

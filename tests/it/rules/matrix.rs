@@ -4,9 +4,10 @@ use holdfast::domain::rules::DeductOn;
 use serde_json::{Value, json};
 
 use super::{
-    cancelled, cancelled_part, confirmed, created, deducting_on, send_one, shipped, shipped_part, stocked_with, tamper,
+    Shop, cancelled, cancelled_part, confirmed, created, deducting_on, make_due, send_one, shipped, shipped_part,
+    stocked_with,
 };
-use crate::shop::{Shop, ordered};
+use crate::shop::ordered;
 
 use DeductOn::{Confirmed, Created, Shipped};
 
@@ -173,8 +174,7 @@ async fn bring(shop: &mut Shop, order: &str, sku: &str, state: &str) {
 }
 
 async fn expire(shop: &mut Shop, order: &str) {
-    let due = "update claim set expires_at = now() - interval '1 second' where expires_at is not null and reference";
-    tamper(shop, &format!("{due} = '{order}'")).await;
+    make_due(shop, &format!("reference = '{order}'")).await;
     shop.sweep().await;
 }
 

@@ -1,7 +1,8 @@
-//! What every event does: the rules of `docs/semantics.md`, one promise a test, through the engine on PostgreSQL.
-//! Deliveries arrive twice by default.
+//! What every event does: the rules of `docs/semantics.md`, one promise a test, through the engine on
+//! every store: this module stands below each of them. Deliveries arrive twice by default.
 
 mod carts;
+mod days;
 mod delivery;
 mod expiry;
 mod goods;
@@ -15,12 +16,13 @@ mod orders_overtaken;
 mod races;
 
 use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine};
+use holdfast::domain::claim::ClaimKind;
 use holdfast::domain::rules::{DeductOn, Rules};
-use holdfast::ports::Outcome;
+use holdfast::ports::{Outcome, Store};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::shop::{Shop, fresh, lines, registered};
+use super::Shop;
+use crate::shop::{StoreKind, fresh, lines, registered};
 
 /// A shop that keeps these SKUs at the default location.
 pub async fn stocked(units: &[(&str, i64)]) -> Shop {
@@ -105,20 +107,26 @@ pub async fn levels(shop: &Shop) -> Vec<String> {
 
 /// One number out of the shop's database.
 pub async fn number(shop: &Shop, query: &str) -> i64 {
-    let mut connection = PgConnection::connect(&shop.url).await.expect("it should connect");
-    sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
-        .fetch_one(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{query}: {error}"))
+    shop.number(query).await
 }
 
 /// Changes the shop's database behind its back.
 pub async fn tamper(shop: &Shop, statement: &str) {
-    let mut connection = PgConnection::connect(&shop.url).await.expect("it should connect");
-    sqlx::query(AssertSqlSafe(statement.to_owned()))
-        .execute(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    shop.tamper(statement).await;
+}
+
+/// Puts the deadline of claims into the past, of all that have one and meet a condition.
+pub async fn make_due(shop: &Shop, condition: &str) {
+    let past = shop.sql().before_now(1);
+    tamper(shop, &format!("update claim set expires_at = {past} where expires_at is not null and {condition}")).await;
+}
+
+/// How long a claim still lives, in seconds, by the database's clock.
+pub async fn lives_for(shop: &Shop, kind: ClaimKind, reference: &str) -> i64 {
+    let claim = shop.claim(kind, reference).await.unwrap_or_else(|| panic!("{reference} should be known"));
+    let deadline = claim.expires_at.unwrap_or_else(|| panic!("{reference} should have a deadline"));
+    let now = shop.store.outbox_status().await.expect("the store should answer").now;
+    (deadline.0 - now.0 + 500_000).div_euclid(1_000_000)
 }
 
 /// `order-created` with more fields than the lines.

@@ -5,10 +5,10 @@ use holdfast::domain::rules::{DeductOn, Rules};
 use serde_json::{Value, json};
 
 use super::{
-    cancelled_part, cart, created, deducting_on, last_told, levels, number, received, retold, send, send_one,
-    shipped_part, sku, stocked, stocked_with, tamper, told, words,
+    Shop, cancelled_part, cart, created, deducting_on, last_told, levels, lives_for, make_due, number, received,
+    retold, send, send_one, shipped_part, sku, stocked, stocked_with, told, words,
 };
-use crate::shop::{Shop, ordered};
+use crate::shop::ordered;
 
 fn version(order: &str, version: i64, wanted: &[(&str, i64)]) -> Value {
     created(order, wanted, json!({"order_version": version}))
@@ -109,13 +109,13 @@ async fn a_conversion_makes_no_low_stock_flutter() {
 async fn a_due_cart_that_is_not_swept_still_becomes_its_order() {
     let mut shop = stocked(&[("A", 5)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 5)])).await;
-    tamper(&shop, "update claim set expires_at = now() - interval '1 hour'").await;
+    make_due(&shop, "true").await;
     assert_eq!(send_one(&mut shop, of_cart("O-1", "C-1", &[("A", 5)])).await, "applied");
     assert_eq!(shop.sweep().await, 0, "a converted cart is not due");
     // A swept one competes like everybody.
     send_one(&mut shop, received("R-1", &[("A", 5)])).await;
     send_one(&mut shop, cart("C-2", 1, &[("A", 5)])).await;
-    tamper(&shop, "update claim set expires_at = now() - interval '1 hour' where expires_at is not null").await;
+    make_due(&shop, "true").await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(send_one(&mut shop, ordered("O-2", &[("A", 3)])).await, "applied");
     assert_eq!(send_one(&mut shop, of_cart("O-3", "C-2", &[("A", 5)])).await, "refused insufficient_stock");
@@ -165,16 +165,13 @@ async fn an_event_may_shorten_an_orders_time_and_never_lengthen_it() {
     for (order, ttl, expected) in [("O-1", None, 7_200), ("O-2", Some(60), 60), ("O-3", Some(90_000), 7_200)] {
         let fields = ttl.map_or(json!({}), |ttl: i64| json!({"ttl_s": ttl}));
         send_one(&mut shop, created(order, &[("A", 1)], fields)).await;
-        let query =
-            format!("select extract(epoch from expires_at - now())::bigint from claim where reference = '{order}'");
-        let left = number(&shop, &query).await;
+        let left = lives_for(&shop, ClaimKind::Order, order).await;
         assert!((expected - 5..=expected).contains(&left), "{left} s left with a time to live of {ttl:?}");
     }
     // Nor does a change of the order.
     let longer = created("O-2", &[("A", 2)], json!({"order_version": 1, "ttl_s": 7_000}));
     assert_eq!(send_one(&mut shop, longer).await, "applied");
-    let query = "select extract(epoch from expires_at - now())::bigint from claim where reference = 'O-2'";
-    assert!(number(&shop, query).await <= 60);
+    assert!(lives_for(&shop, ClaimKind::Order, "O-2").await <= 60);
 }
 
 #[tokio::test]

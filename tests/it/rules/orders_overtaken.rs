@@ -1,13 +1,14 @@
 //! What overtakes an order: cancellations, confirmations and shipments that come before it.
 
 use holdfast::domain::claim::ClaimState;
+use holdfast::store::Upkeep;
 use serde_json::{Value, json};
 
 use super::{
     cancelled, cancelled_part, cart, confirmed, created, last_told, received, retold, send, send_one, shipped,
     shipped_part, stocked, tamper, told,
 };
-use crate::shop::{fresh, ordered};
+use crate::shop::{StoreKind, fresh, ordered};
 
 fn version(order: &str, version: i64, wanted: &[(&str, i64)]) -> Value {
     created(order, wanted, json!({"order_version": version}))
@@ -171,7 +172,8 @@ async fn a_refused_order_answers_what_waited_for_it() {
 async fn a_tombstone_outlives_the_keys_of_its_day() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cancelled("O-1")).await;
-    tamper(&shop, "update inbox_day set event_day = '2020-01-02', last_written_on = '2020-01-02'").await;
+    let long_ago = shop.sql().day("2020-01-02");
+    tamper(&shop, &format!("update inbox_day set event_day = {long_ago}, last_written_on = {long_ago}")).await;
     shop.store.maintain().await.unwrap();
     assert_eq!(send_one(&mut shop, ordered("O-1", &[("A", 2)])).await, "refused cancelled");
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));

@@ -6,8 +6,8 @@ use holdfast::domain::claim::ClaimState;
 use holdfast::domain::rules::DeductOn;
 use serde_json::{Value, json};
 
-use super::{cancelled, cart, created, deducting_on, sku, stocked, stocked_with, told, words};
-use crate::shop::{Shop, ordered};
+use super::{Shop, cancelled, cart, created, deducting_on, sku, stocked, stocked_with, told, words};
+use crate::shop::ordered;
 
 /// How often a race is run: enough that either worker is first at times.
 const ROUNDS: usize = 20;

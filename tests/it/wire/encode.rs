@@ -16,6 +16,7 @@ use holdfast::ports::{DeadLetter, DeadLetterReason, Header, OutboxBatch, OutputR
 use holdfast::wire::encode::{Encoder, answer_json};
 use holdfast::wire::instant;
 use holdfast::wire::schemas::{KnownSchemas, SOURCES};
+use holdfast::wire::shown::Showcase;
 use holdfast::wire::topics::Topics;
 use serde_json::{Value, json};
 
@@ -309,6 +310,21 @@ fn what_is_published_reads_back_as_structured_events() {
         assert_eq!(event["type"], &*from_json.topic);
         assert_eq!(event["time"], "2026-11-21T15:45:00.000007Z");
         assert_eq!(event.get("traceparent").and_then(Value::as_str), header(&from_json.headers, "traceparent"));
+    }
+}
+
+#[test]
+fn a_stream_shows_an_event_as_its_record_reads() {
+    let topics =
+        Topics::new("eu.", &BTreeMap::from([("low-stock".to_owned(), "alerts".to_owned())]), "com.shop").unwrap();
+    let shown = Showcase::new(&topics, "elsewhere").show(&everything());
+    let records = Encoder::json(Arc::new(topics), "elsewhere").encode(&everything());
+    assert!(shown.len() >= 3);
+    for (event, output) in shown.iter().zip(&records) {
+        let mut input = record(&output.topic, &[], output.payload.clone().unwrap());
+        input.headers = output.headers.clone();
+        assert_eq!(event.text, decoder().structured(&input, &Default::default()).unwrap().to_string());
+        assert_eq!(json!(event.seq), body(output)["seq"]);
     }
 }
 

@@ -188,9 +188,9 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
         (401, json!({})),
         (403, json!({})),
         (429, json!({})),
-        (400, json!({})),
+        (407, json!({})),
         (200, json!("a page of a proxy")),
-        (200, json!({"schema": "x".repeat(2 << 20)})),
+        (500, json!({"message": "x".repeat(2 << 20)})),
     ] {
         server.set(id, status, &body);
         let error = decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap_err();
@@ -199,6 +199,19 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
     }
     server.set(id, 200, &json!({"schema": text_of("order-confirmed")}));
     assert_eq!(decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap(), [Ok(())], "the same batch, later");
+    // What a publisher can bring about by the id that it writes is no trouble: it would hold up everybody.
+    for (status, body) in [
+        (400, json!({"error_code": 400})),
+        (410, json!({})),
+        (422, json!({"error_code": 42201, "message": "Invalid schema"})),
+        (200, json!({"schema": "x".repeat(2 << 20)})),
+        (200, json!({"id": 7})),
+        (200, json!({"schema": {"type": "string"}})),
+    ] {
+        server.set("/schemas/ids/8", status, &body);
+        let read = decode(&decoder, &[framed(8, b"\x06O-1"), framed(7, b"\x06O-1")]).await.unwrap();
+        assert_eq!(read, [Err(DeadLetterReason::UnknownSchema), Ok(())], "{status}");
+    }
     for (schema, kind) in [("{}", "AVRO"), ("{\"type\":\"record\"}", "AVRO"), ("{}", "JSON"), ("syntax", "PROTOBUF")] {
         server.set("/schemas/ids/9", 200, &json!({"schema": schema, "schemaType": kind}));
         let read = decode(&decoder, &[framed(9, b"\x06O-1")]).await.unwrap();
@@ -207,8 +220,20 @@ async fn trouble_with_the_registry_is_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn no_detail_of_a_dead_letter_holds_a_nul_whatever_the_registry_says() {
+    let found = json!({"schema": "{}", "schemaType": "SOME\0THING"});
+    let server = Server::start(&[("/schemas/ids/9", 200, found)]).await;
+    let decoder = server.decoder();
+    let delivery = [Delivery::Record(framed(9, b"\x06O-1"))];
+    let schemas = decoder.writer_schemas(&delivery).await.unwrap();
+    let [delivery] = delivery;
+    let Decoded::DeadLetter(letter) = decoder.decode(delivery, &schemas, RECEIVED_AT) else { panic!() };
+    assert!(letter.detail.contains("SOME\u{fffd}THING"), "{:?}", letter.detail);
+}
+
+#[tokio::test]
 async fn a_registry_that_is_gone_is_unavailable_and_nothing_is_asked_without_need() {
-    let gone = Registry::new("http://worker:s3cret@127.0.0.1:1/").unwrap();
+    let gone = Registry::new("http://worker:s3cret@127.0.0.1:1/?api_key=s3cret").unwrap();
     assert!(!format!("{gone:?}").contains("s3cret"));
     let decoder = Decoder::new(topics(), Arc::new(KnownSchemas::load()), Some(Arc::new(gone)), MAX_EVENT_BYTES);
     let error = decode(&decoder, &[framed(7, b"\x06O-1")]).await.unwrap_err().to_string();

@@ -29,7 +29,15 @@ fn order(number: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_may_die_at_every_step_and_nothing_is_lost_or_done_twice() {
-    let installation = Installation::new().await;
+    dies_at_every_step(Installation::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_on_nats_may_die_at_every_step_as_well() {
+    dies_at_every_step(Installation::on_nats().await).await;
+}
+
+async fn dies_at_every_step(installation: Installation) {
     let registered = |sku: &str| event("sku-registered", &format!("r-{sku}"), json!({"sku": sku, "initial": 1_000}));
     installation.publish(&[registered("A"), registered("B")]);
     let mut first = installation.worker();
@@ -69,7 +77,15 @@ async fn a_worker_may_die_at_every_step_and_nothing_is_lost_or_done_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_are_killed_at_any_moment_leave_every_order_answered_once() {
-    let installation = Installation::new().await;
+    killed_at_any_moment(Installation::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_on_nats_that_are_killed_at_any_moment_do_so_as_well() {
+    killed_at_any_moment(Installation::on_nats().await).await;
+}
+
+async fn killed_at_any_moment(installation: Installation) {
     let skus = ["A", "B", "C"];
     let registered = |sku: &&str| event("sku-registered", &format!("r-{sku}"), json!({"sku": sku, "initial": 5_000}));
     installation.publish(&skus.iter().map(registered).collect::<Vec<_>>());

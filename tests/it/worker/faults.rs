@@ -11,7 +11,7 @@ use holdfast::ports::Outcome;
 use serde_json::{Value, json};
 
 use super::installation::Installation;
-use crate::servers::{Action, Servers};
+use crate::servers::{Action, KafkaAddress, NatsAddress, Servers};
 use crate::shop::{PostgresAddress, Shop, event, lines, new_database, ordered, registered};
 
 fn orders(first: usize, count: usize) -> Vec<Value> {
@@ -95,17 +95,30 @@ async fn a_batch_whose_commit_was_not_answered_is_found_to_be_committed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_and_the_broker_may_be_killed_and_come_back_under_load() {
-    let servers =
-        tokio::task::spawn_blocking(|| Arc::new(Servers::start(&["postgres", "kafka"]))).await.expect("servers");
+    killed_and_come_back("kafka").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_and_nats_may_be_killed_and_come_back_under_load() {
+    killed_and_come_back("nats").await;
+}
+
+async fn killed_and_come_back(bus: &'static str) {
+    let start = move || Arc::new(Servers::start(&["postgres", bus]));
+    let servers = tokio::task::spawn_blocking(start).await.expect("servers");
     let postgres: PostgresAddress = servers.address("postgres");
-    let installation = Installation::bare(postgres.url, servers.address("kafka"));
+    let url = match bus {
+        "kafka" => servers.address::<KafkaAddress>(bus).url(),
+        _ => servers.address::<NatsAddress>(bus).url(),
+    };
+    let installation = Installation::bare(postgres.url, url);
     installation.succeed(&["migrate"]);
     installation.succeed(&["topics", "apply"]);
     installation.publish(&[stock()]);
     let mut worker = installation.worker();
     installation.wait_until_handled(1).await;
     let mut identities = 1;
-    for (round, server) in ["postgres", "kafka", "postgres"].into_iter().enumerate() {
+    for (round, server) in ["postgres", bus, "postgres"].into_iter().enumerate() {
         installation.publish(&orders(round * 2_000, 2_000));
         identities += 2_000;
         let acting = servers.clone();
@@ -127,7 +140,15 @@ async fn the_database_and_the_broker_may_be_killed_and_come_back_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_was_stopped_and_comes_back_publishes_nothing_again() {
-    let installation = Installation::new().await;
+    stopped_and_comes_back(Installation::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_to_nats_that_was_stopped_and_comes_back_does_not_either() {
+    stopped_and_comes_back(Installation::on_nats().await).await;
+}
+
+async fn stopped_and_comes_back(installation: Installation) {
     installation.publish(&[stock()]);
     let mut sleeper = installation.worker();
     installation.wait_until_handled(1).await;

@@ -6,10 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::servers::{KafkaAddress, shared_kafka};
-use crate::shop::new_database;
+use crate::servers::{shared_kafka, shared_nats};
+use crate::shop::{OnPostgres, OnSqlite, StoreKind, new_database};
 
 /// Longer than anything here takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(90);
@@ -19,7 +18,9 @@ pub struct Installation {
     pub database: String,
     /// Where the worker finds it; a proxy may stand before it.
     pub store_url: String,
-    pub kafka: KafkaAddress,
+    pub source_url: String,
+    /// Where announcements go, when not there.
+    pub sink_url: Option<String>,
     prefix: String,
     pub environment: Vec<(String, String)>,
 }
@@ -42,15 +43,39 @@ impl Installation {
     /// On the servers that all tests share, with topics made.
     pub async fn new() -> Self {
         let kafka = tokio::task::spawn_blocking(shared_kafka).await.expect("Kafka should start");
-        let installation = Self::bare(new_database().await, kafka);
+        Self::made(kafka.url(), None).await
+    }
+
+    /// The same on NATS.
+    pub async fn on_nats() -> Self {
+        let nats = tokio::task::spawn_blocking(shared_nats).await.expect("NATS should start");
+        Self::made(nats.url(), None).await
+    }
+
+    /// With topics made on buses that may differ.
+    pub async fn made(source_url: String, sink_url: Option<String>) -> Self {
+        let installation = Self { sink_url, ..Self::bare(new_database().await, source_url) };
         installation.succeed(&["topics", "apply"]);
         installation
     }
 
     /// Nothing made yet.
-    pub fn bare(database: String, kafka: KafkaAddress) -> Self {
+    pub fn bare(database: String, source_url: String) -> Self {
         let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
-        Self { store_url: database.clone(), database, kafka, prefix, environment: Vec::new() }
+        let store_url = database.clone();
+        Self { store_url, database, source_url, sink_url: None, prefix, environment: Vec::new() }
+    }
+
+    /// A topic as the broker names it.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// With a file for store and bus, and no server anywhere.
+    pub fn embedded() -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("holdfast.db").display());
+        (Self::bare(url, "local:".to_owned()), folder)
     }
 
     /// A command of the binary with this installation's settings.
@@ -59,7 +84,9 @@ impl Installation {
         command
             .args(arguments)
             .env("HOLDFAST__STORE__URL", &self.store_url)
-            .env("HOLDFAST__SOURCE__URL", format!("kafka://{}", self.kafka.bootstrap))
+            .env("HOLDFAST__SOURCE__URL", &self.source_url)
+            // One that is empty counts as unset.
+            .env("HOLDFAST__SINK__URL", self.sink_url.as_deref().unwrap_or_default())
             .env("HOLDFAST__SOURCE__GROUP", format!("{}group", self.prefix))
             .env("HOLDFAST__TOPICS__PREFIX", &self.prefix)
             .env("HOLDFAST__SINK__ENCODING", "json")
@@ -67,6 +94,7 @@ impl Installation {
             .env("HOLDFAST__TOPICS__PARTITIONS", "3")
             // Workers of the tests lose sight of each other sooner than real ones, so that takeovers are quick.
             .env("HOLDFAST__SOURCE__KAFKA__SESSION.TIMEOUT.MS", "6000")
+            .env("HOLDFAST__SOURCE__NATS__ACK_WAIT_MS", "3000")
             .env("HOLDFAST__RELAY__LEASE_S", "2")
             .envs(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command
@@ -108,7 +136,15 @@ impl Installation {
 
     /// Starts a worker with more in its environment.
     pub fn worker_with(&self, environment: &[(&str, &str)]) -> Worker {
-        let http_port = free_port();
+        self.start_worker(free_port(), environment)
+    }
+
+    /// Starts a worker whose sidecar has this port.
+    pub fn worker_at(&self, http_port: u16) -> Worker {
+        self.start_worker(http_port, &[])
+    }
+
+    fn start_worker(&self, http_port: u16, environment: &[(&str, &str)]) -> Worker {
         let child = self
             .command(&["run", "--http-listen", &format!("127.0.0.1:{http_port}")])
             .envs(environment.iter().copied())
@@ -131,18 +167,26 @@ impl Installation {
 
     /// One number from the database.
     pub async fn number(&self, query: &str) -> i64 {
-        let mut connection = PgConnection::connect(&self.database).await.expect("the database should answer");
-        let number = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await;
-        connection.close().await.expect("a connection should close");
-        number.unwrap_or_else(|error| panic!("{query}: {error}"))
+        match self.database.strip_prefix("sqlite://") {
+            Some(file) => OnSqlite::number(file, query).await,
+            None => OnPostgres::number(&self.database, query).await,
+        }
+    }
+
+    /// Changes the database behind its back.
+    pub async fn execute(&self, statement: &str) {
+        match self.database.strip_prefix("sqlite://") {
+            Some(file) => OnSqlite::tamper(file, statement).await,
+            None => OnPostgres::tamper(&self.database, statement).await,
+        }
     }
 
     /// Waits until so many identities are filed and everything committed is published and marked so.
     pub async fn wait_until_handled(&self, identities: i64) {
         let handled = format!(
-            "select case when (select count(*) from inbox) = {identities}
-                          and (select last_number from outbox_counter) = (select published_number from relay)
-                    then 1 else 0 end::bigint"
+            "select cast(case when (select count(*) from inbox) = {identities}
+                               and (select last_number from outbox_counter) = (select published_number from relay)
+                         then 1 else 0 end as bigint)"
         );
         let started = Instant::now();
         while self.number(&handled).await == 0 {

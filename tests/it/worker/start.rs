@@ -28,7 +28,7 @@ fn assert_one_line(said: &str, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     let mut installation = Installation::new().await;
-    let (store_url, kafka) = (installation.store_url.clone(), installation.kafka.clone());
+    let (store_url, kafka) = (installation.store_url.clone(), installation.source_url.clone());
 
     installation.store_url = format!("postgres://nobody@127.0.0.1:{}/shop", free_port());
     let (code, said) = refused(&installation, &[]);
@@ -45,6 +45,24 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     assert_eq!(code, 1, "{said}");
     assert_one_line(&said, &["nobody.made.this", "holdfast topics apply"]);
 
+    // So are the topics that are written, all of them at once.
+    let missing = ["low-stock", "inventory-dead-letters", "holdfast-progress"];
+    let names = missing.map(|topic| format!("topics.names.{topic}=nobody.made.{topic}"));
+    let arguments: Vec<&str> = names.iter().flat_map(|name| ["--set", name.as_str()]).collect();
+    let (code, said) = refused(&installation, &arguments);
+    assert_eq!(code, 1, "{said}");
+    let missing = missing.map(|topic| format!("nobody.made.{topic}"));
+    let words: Vec<&str> = missing.iter().map(String::as_str).chain(["holdfast topics apply"]).collect();
+    assert_one_line(&said, &words);
+    assert!(!said.contains("order-created"), "only what is missing is named: {said}");
+
+    // On a cluster of their own they are looked for there.
+    let elsewhere = format!("sink.url=kafka://localhost:{}", kafka.rsplit(':').next().expect("a port"));
+    let (code, said) =
+        refused(&installation, &["--set", &elsewhere, "--set", "topics.names.low-stock=nobody.made.this"]);
+    assert_eq!(code, 1, "{said}");
+    assert_one_line(&said, &["localhost", "nobody.made.this", "holdfast topics apply"]);
+
     let (code, said) = refused(&installation, &["--set", "orders.deduct_onn=created"]);
     assert_eq!(code, 2, "{said}");
     assert_one_line(&said, &["orders.deduct_onn", "orders.deduct_on"]);
@@ -52,6 +70,18 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     let (code, said) = refused(&installation, &["--set", "orders.deduct_on=sometimes"]);
     assert_eq!(code, 2, "{said}");
     assert_one_line(&said, &["orders.deduct_on", "sometimes", "confirmed"]);
+
+    let (code, said) = refused(&installation, &["--set", "store.url=postgres://h:notaport/x"]);
+    assert_eq!(code, 2, "{said}");
+    assert_one_line(&said, &["store.url", "invalid port number"]);
+    let (code, said) = refused(&installation, &["--set", "store.url=postgres://h/x?passwd=hunter2"]);
+    assert_eq!(code, 2, "{said}");
+    assert_one_line(&said, &["store.url", "passwd"]);
+    assert!(!said.contains("hunter2"), "{said}");
+    for wrong in ["store.url=postgres://h:notaport/x", "registry.url=http://h:notaport/"] {
+        let checked = installation.output(&["config", "check", "--set", wrong]);
+        assert_eq!(checked.status.code(), Some(2), "{wrong}");
+    }
 
     let (code, said) = refused(&installation, &["--set", "http.listen=0.0.0.0:8080"]);
     assert_eq!(code, 2, "{said}");
@@ -63,11 +93,12 @@ async fn a_worker_that_cannot_start_names_the_cause_and_the_remedy() {
     assert_eq!(code, 1, "{said}");
     assert_one_line(&said, &[&address, "another port"]);
 
-    installation.kafka.bootstrap = format!("127.0.0.1:{}", free_port());
+    let nobody = format!("127.0.0.1:{}", free_port());
+    installation.source_url = format!("kafka://{nobody}");
     let (code, said) = refused(&installation, &[]);
     assert_eq!(code, 1, "{said}");
-    assert_one_line(&said, &[&installation.kafka.bootstrap, "check the address"]);
-    installation.kafka = kafka;
+    assert_one_line(&said, &[&nobody, "check the address"]);
+    installation.source_url = kafka;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,11 @@
 //! Any number of workers run a relay; the one that holds the lease publishes. Batches of its own worker reach it in
 //! memory, those of the others through the table, in the order of their numbers. A wake-up is a hint, polling is the
 //! promise.
+//!
+//! Traps: a listener of the database loses notifications while it reconnects, and each NOTIFY takes a global lock at
+//! commit. So there is none: what other workers committed is found by looking into the table.
+
+mod lead;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,11 +16,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::lead::{Trouble, renew, renewing, starting_point};
 use crate::domain::words::Timestamp;
 use crate::fail_point::fail_point;
 use crate::health::Pulse;
 use crate::metrics::Metrics;
-use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, Sink, SinkError, Store, StoreError};
+use crate::ports::{Lease, OutboxBatch, OutboxStatus, OutputRecord, Progress, Sink, Store, StoreError};
 use crate::retry::{Delays, RetryPolicy};
 use crate::wire::encode::Encoder;
 
@@ -25,6 +31,12 @@ const POLL: Duration = Duration::from_millis(20);
 const MOST_RECORDS: usize = 20_000;
 /// How many batches are read from the table at once.
 const MOST_BATCHES: usize = 64;
+/// How long a relay stands by at most before it asks for the lease again, however long that lasts: it must show that it
+/// turns, and a lease that was given back should not lie there.
+const LONGEST_STANDBY: Duration = Duration::from_secs(10);
+/// What dead letters are cut to, in bytes with key and headers, each time that the sink has refused a record as too large:
+/// its topic may have been made with a smaller limit than the contract's. Kafka's own default is about 1 MB.
+const LETTER_CUTS: [usize; 3] = [512 * 1024, 64 * 1024, 8 * 1024];
 /// How often the mark in the database follows what was published, while publishing goes on.
 const MARK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -42,7 +54,7 @@ pub struct Parts<S> {
     pub metrics: Metrics,
     /// Says that the loop turns.
     pub pulse: Pulse,
-    /// Ends the loop once everything that is committed is published.
+    /// Ends the loop once everything is published that was committed when it was set.
     pub drain: CancellationToken,
 }
 
@@ -71,7 +83,8 @@ pub enum Step {
     Published(usize),
     /// Nothing to publish.
     Idle,
-    /// Everything is published and the lease given back, or another worker will publish it.
+    /// Everything that was committed when the drain began is published and the lease given back, or another worker will
+    /// publish it.
     Drained,
 }
 
@@ -83,6 +96,10 @@ pub struct Relay<K, S> {
     waiting: VecDeque<OutboxBatch>,
     leading: Option<Leading>,
     trouble: Delays,
+    /// How often the sink has refused what is to be published next because of its size.
+    refusals: usize,
+    /// The last batch that was committed when the drain began.
+    drain_until: Option<i64>,
 }
 
 /// What the leader knows.
@@ -98,7 +115,16 @@ impl<K: Sink, S: Store> Relay<K, S> {
     /// A relay to a sink.
     pub fn new(sink: K, parts: Parts<S>) -> Self {
         let trouble = RetryPolicy::AWAY.delays();
-        Self { sink, parts, holder: Uuid::new_v4(), waiting: VecDeque::new(), leading: None, trouble }
+        Self {
+            sink,
+            parts,
+            holder: Uuid::new_v4(),
+            waiting: VecDeque::new(),
+            leading: None,
+            trouble,
+            refusals: 0,
+            drain_until: None,
+        }
     }
 
     /// Steps until it is drained.
@@ -140,6 +166,13 @@ impl<K: Sink, S: Store> Relay<K, S> {
                 tokio::time::sleep(delay).await;
                 Ok(Step::Idle)
             }
+            Err(Trouble::TooLarge(error)) => {
+                let Some(letter_bytes) = LETTER_CUTS.get(self.refusals) else { return Err(RelayError::Sink(error)) };
+                self.refusals += 1;
+                self.parts.metrics.retry("publish");
+                tracing::warn!(%error, letter_bytes, "the sink takes no record that large, dead letters are cut");
+                Ok(Step::Idle)
+            }
             Err(Trouble::Fenced(error)) => {
                 self.parts.metrics.relay_fenced();
                 tracing::error!(%error, "fenced: another relay publishes now, this one stands by");
@@ -153,34 +186,44 @@ impl<K: Sink, S: Store> Relay<K, S> {
     async fn stand_by(&mut self) {
         self.parts.metrics.relay_leader(false);
         self.waiting.clear();
-        let until = tokio::time::Instant::now() + self.parts.lease / 3;
+        let until = tokio::time::Instant::now() + (self.parts.lease / 3).min(LONGEST_STANDBY);
+        // The drain begins after the last hand-over: the end of the one must not keep the other from being heard.
+        let mut may_come = true;
         loop {
             tokio::select! {
                 () = self.parts.drain.cancelled() => return,
                 () = tokio::time::sleep_until(until) => return,
-                batch = self.parts.committed.recv() => if batch.is_none() { tokio::time::sleep_until(until).await },
+                batch = self.parts.committed.recv(), if may_come => may_come = batch.is_some(),
             }
         }
     }
 
+    /// The last batch that must be published before this relay may leave: what was committed when the drain began. Other
+    /// workers go on committing, and one of them publishes that. `None` while nothing drains.
+    async fn drain_target(&mut self) -> Result<Option<i64>, Trouble> {
+        if self.parts.drain.is_cancelled() && self.drain_until.is_none() {
+            self.drain_until = Some(self.parts.store.outbox_status().await?.last_number);
+        }
+        Ok(self.drain_until)
+    }
+
     async fn lead(&mut self) -> Result<Step, Trouble> {
-        if self.parts.drain.is_cancelled() && self.parts.committed.is_empty() && self.waiting.is_empty() {
-            // Whoever publishes next finds everything in the table.
-            let status = self.parts.store.outbox_status().await?;
-            if status.published_number == status.last_number {
-                return Ok(Step::Drained);
-            }
+        if let Some(target) = self.drain_target().await?
+            && self.parts.store.outbox_status().await?.published_number >= target
+        {
+            return Ok(Step::Drained);
         }
         let seconds = self.parts.lease.as_secs().max(1) as i64;
         let Some(lease) = self.parts.store.take_lease(self.holder, seconds).await? else {
             return Ok(if self.parts.drain.is_cancelled() { Step::Drained } else { Step::Standby });
         };
-        let renewed = Instant::now();
-        let found = match self.sink.open().await {
+        let mut renewed = Instant::now();
+        let opened = renewing(&self.parts, lease, &mut renewed, self.sink.open()).await;
+        let found = match opened {
             Ok(found) => found,
-            Err(error) => {
+            Err(trouble) => {
                 self.parts.store.give_lease(lease).await?;
-                return Err(error.into());
+                return Err(trouble);
             }
         };
         let status = self.parts.store.outbox_status().await?;
@@ -198,28 +241,32 @@ impl<K: Sink, S: Store> Relay<K, S> {
     }
 
     async fn publish(&mut self, mut leading: Leading) -> Result<Step, Trouble> {
-        if leading.renewed.elapsed() > self.parts.lease / 3 && !self.renew(&mut leading).await? {
-            return Err(Trouble::Fenced("the lease was taken over".to_owned()));
+        if leading.renewed.elapsed() > self.parts.lease / 3 {
+            renew(&self.parts, leading.lease, &mut leading.renewed).await?;
+        }
+        let target = self.drain_target().await?;
+        if target.is_some_and(|target| leading.progress.batch >= target) {
+            return self.resign(leading).await;
         }
         let batches = self.next_batches(leading.progress.batch).await?;
         let Some(last) = batches.last() else {
-            self.mark(&mut leading).await?;
-            if self.parts.drain.is_cancelled() {
-                self.parts.store.give_lease(leading.lease).await?;
-                self.parts.metrics.relay_leader(false);
-                return Ok(Step::Drained);
+            if target.is_some() {
+                return self.resign(leading).await;
             }
+            self.mark(&mut leading).await?;
             self.leading = Some(leading);
             return Ok(Step::Idle);
         };
         let progress =
             Progress { installation: leading.progress.installation, batch: last.number, seq: last.last_seq() };
         let announcements: usize = batches.iter().map(|batch| batch.announcements.len()).sum();
-        let records: Vec<_> = batches.iter().flat_map(|batch| self.parts.encoder.encode(batch)).collect();
+        let records: Vec<_> = batches.iter().flat_map(|batch| self.encode(batch)).collect();
         let size = records.len();
         fail_point("before_publish");
         let started = Instant::now();
-        self.sink.publish(records, progress).await?;
+        let published = self.sink.publish(records, progress);
+        renewing(&self.parts, leading.lease, &mut leading.renewed, published).await?;
+        self.refusals = 0;
         fail_point("after_publish");
         self.parts.metrics.published(announcements as u64, started.elapsed());
         leading.progress = progress;
@@ -230,16 +277,20 @@ impl<K: Sink, S: Store> Relay<K, S> {
         Ok(Step::Published(size))
     }
 
-    async fn renew(&self, leading: &mut Leading) -> Result<bool, Trouble> {
-        let seconds = self.parts.lease.as_secs().max(1) as i64;
-        match self.parts.store.take_lease(self.holder, seconds).await? {
-            Some(lease) if lease == leading.lease => {
-                leading.renewed = Instant::now();
-                Ok(true)
-            }
-            // A higher epoch: another relay led in between, and may have published.
-            Some(_) | None => Ok(false),
+    /// The records of a batch; its dead letters cut where the sink has refused them whole.
+    fn encode(&self, batch: &OutboxBatch) -> Vec<OutputRecord> {
+        match self.refusals.checked_sub(1).and_then(|last| LETTER_CUTS.get(last)) {
+            Some(letter_bytes) => self.parts.encoder.encode_within(batch, *letter_bytes),
+            None => self.parts.encoder.encode(batch),
         }
+    }
+
+    /// Marks what is published and lets another relay lead.
+    async fn resign(&mut self, mut leading: Leading) -> Result<Step, Trouble> {
+        self.mark(&mut leading).await?;
+        self.parts.store.give_lease(leading.lease).await?;
+        self.parts.metrics.relay_leader(false);
+        Ok(Step::Drained)
     }
 
     /// The batches that follow, without a hole: from memory where they are there, else from the table. Waits a moment
@@ -313,65 +364,6 @@ fn take_records(found: Vec<OutboxBatch>) -> Vec<OutboxBatch> {
             fits
         })
         .collect()
-}
-
-/// After which batch publishing goes on, from what the sink holds and what the database knows.
-fn starting_point(found: Option<Progress>, status: &OutboxStatus) -> Result<Progress, Trouble> {
-    let marked =
-        Progress { installation: status.installation, batch: status.published_number, seq: status.published_seq };
-    let Some(found) = found else { return Ok(marked) };
-    let behind = |error: String| Err(Trouble::Final(RelayError::Behind(error)));
-    if found.installation != status.installation {
-        return behind(format!(
-            "the sink holds announcements of another database ({}, this one is {}): use an empty sink or another \
-             topics.prefix",
-            found.installation, status.installation
-        ));
-    }
-    if found.batch > status.last_number || found.seq > status.last_seq {
-        return behind(format!(
-            "the database is behind its sink: it has given seq {} and the sink holds seq {}; restore the database, or \
-             use an empty sink or another topics.prefix",
-            status.last_seq, found.seq
-        ));
-    }
-    if found.batch < marked.batch {
-        tracing::error!(
-            sink_seq = found.seq,
-            published_seq = marked.seq,
-            "the sink has lost announcements that it had confirmed; they are published again from the outbox"
-        );
-    }
-    Ok(found)
-}
-
-/// Why a step did not succeed, by what follows.
-enum Trouble {
-    /// Try again.
-    Passing { what: &'static str, error: String },
-    /// Another relay publishes.
-    Fenced(String),
-    /// Give up.
-    Final(RelayError),
-}
-
-impl From<SinkError> for Trouble {
-    fn from(error: SinkError) -> Self {
-        match error {
-            SinkError::Unclear(error) => Self::Passing { what: "publish", error },
-            SinkError::Fenced(error) => Self::Fenced(error),
-            SinkError::Fatal(error) => Self::Final(RelayError::Sink(error)),
-        }
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Transient(error) => Self::Passing { what: "outbox", error },
-            error @ StoreError::Fatal(_) => Self::Final(RelayError::Store(error)),
-        }
-    }
 }
 
 /// How long the oldest batch that is not published has waited, by the database's clock.

@@ -1,122 +1,51 @@
-//! A shop on a real PostgreSQL: a database of its own for each test, and the engine on it, driven step by step.
+//! A shop on a real database of its own for each test, and the engine on it, driven step by step. Which store keeps the
+//! database is a parameter: tests that hold on every store are compiled for each.
 
+mod databases;
+mod kinds;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+
+pub use databases::{Databases, PostgresAddress, new_database, settings, shared_postgres};
+pub use kinds::{OnPostgres, OnSqlite, StoreKind, retention};
 
 use holdfast::bus::direct::{DirectLimits, DirectSource, DirectSubmitter, direct};
 use holdfast::domain::announce::{Announcement, AnnouncementBody, Answer};
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind};
 use holdfast::domain::rules::Rules;
 use holdfast::domain::stock::StockRow;
-use holdfast::domain::words::StockKey;
+use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::engine::judge::Bench;
 use holdfast::engine::{self, Engine, Step};
 use holdfast::health::Liveness;
 use holdfast::metrics::Metrics;
-use holdfast::ports::{BatchLimit, DeadLetter, Delivery, Outcome, Position, Queries, Record, Store};
-use holdfast::store::postgres::{PostgresSettings, PostgresStore};
+use holdfast::ports::{BatchLimit, DeadLetter, Delivery, Entry, Outcome, Position, Queries, Record, Store};
+use holdfast::store::{Retention, Upkeep};
 use holdfast::sweeper::{self, Sweeper};
-use holdfast::wire::decode::Decoder;
+use holdfast::wire::decode::{Decoded, Decoder};
 use holdfast::wire::schemas::KnownSchemas;
 use holdfast::wire::topics::Topics;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::servers::Servers;
-
-/// An ordinary user, who owns the databases of the tests and nothing else.
-const USER: &str = "shopkeeper";
-/// Made once a run, migrated, and copied for each test.
-const TEMPLATE: &str = "shop_template";
-
-#[derive(Clone, Deserialize)]
-pub struct PostgresAddress {
-    /// As the superuser.
-    pub url: String,
-    pub port: u16,
-}
-
-impl PostgresAddress {
-    /// A database as the ordinary user.
-    pub fn database(&self, name: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{name}", self.port)
-    }
-}
-
-/// The PostgreSQL that all tests of this process share. Nobody may stop it.
-pub fn shared_postgres() -> PostgresAddress {
-    // Never dropped: the end of the process closes the pipe, and with it ends the server.
-    static SHARED: OnceLock<Servers> = OnceLock::new();
-    SHARED.get_or_init(|| Servers::start(&["postgres"])).address("postgres")
-}
-
-async fn execute(url: &str, statement: String) {
-    let mut connection = PgConnection::connect(url).await.expect("the server should take connections");
-    sqlx::query(AssertSqlSafe(statement.clone()))
-        .execute(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{statement}: {error}"));
-    connection.close().await.expect("a connection should close");
-}
-
-/// A new database on the shared server. Returns its URL.
-pub async fn new_database() -> String {
-    static SHARED: tokio::sync::OnceCell<Databases> = tokio::sync::OnceCell::const_new();
-    let server = tokio::task::spawn_blocking(shared_postgres).await.expect("the server should start");
-    SHARED.get_or_init(|| Databases::on(server)).await.create().await
-}
-
-/// The databases of one server: each a copy of one that was migrated once, owned by the ordinary user.
-pub struct Databases {
-    server: PostgresAddress,
-    created: AtomicU32,
-}
-
-impl Databases {
-    /// Makes ready on a new server.
-    pub async fn on(server: PostgresAddress) -> Self {
-        execute(&server.url, format!("create role {USER} login nosuperuser nocreatedb nocreaterole")).await;
-        execute(&server.url, format!("create database {TEMPLATE} owner {USER}")).await;
-        let store = PostgresStore::connect(settings(server.database(TEMPLATE))).await.expect("it should connect");
-        store.migrate().await.expect("an ordinary user should be able to migrate");
-        store.close().await;
-        Self { server, created: AtomicU32::new(0) }
-    }
-
-    /// A new database with the current schema. Returns its URL.
-    pub async fn create(&self) -> String {
-        let name = format!("shop_{}", self.created.fetch_add(1, Ordering::Relaxed));
-        execute(&self.server.url, format!("create database {name} template {TEMPLATE} owner {USER}")).await;
-        self.server.database(&name)
-    }
-}
-
-/// The usual settings of a store.
-pub fn settings(url: String) -> PostgresSettings {
-    PostgresSettings {
-        url,
-        connections: 4,
-        acquire_timeout_ms: 10_000,
-        inbox_keep_days: 35,
-        inbox_max_days: 1_100,
-        dead_letter_keep_days: 400,
-        keep_published_seconds: 7 * 86_400,
-    }
-}
+/// A shop on PostgreSQL, for tests of what only PostgreSQL has.
+pub type Shop = ShopOn<OnPostgres>;
 
 /// One worker's engine on a database. Several shops on one database are several workers.
-pub struct Shop {
+pub struct ShopOn<K: StoreKind> {
     pub url: String,
-    pub store: PostgresStore,
+    pub store: K::Store,
     pub metrics: Metrics,
+    rules: Rules,
     submitter: DirectSubmitter,
-    engine: Engine<DirectSource, PostgresStore>,
+    engine: Engine<DirectSource, K::Store>,
+    /// Keeps the database until the shop that made it is gone.
+    _place: Option<K::Place>,
 }
 
-impl Shop {
+impl<K: StoreKind> ShopOn<K> {
     /// A new database under the default rules.
     pub async fn open() -> Self {
         Self::with_rules(Rules::default()).await
@@ -124,35 +53,61 @@ impl Shop {
 
     /// A new database under other rules.
     pub async fn with_rules(rules: Rules) -> Self {
-        Self::at(new_database().await, rules).await
+        let (url, place) = K::new_database().await;
+        Self { _place: Some(place), ..Self::at(url, rules).await }
+    }
+
+    /// A new database that keeps the keys of so many days at most.
+    pub async fn with_days(most: i64) -> Self {
+        let (url, place) = K::new_database().await;
+        let store = K::connect_with(&url, Retention { inbox_max_days: most, ..retention() }).await;
+        Self { _place: Some(place), ..Self::on(url, store, Rules::default()) }
     }
 
     /// Another worker on a database.
     pub async fn at(url: String, rules: Rules) -> Self {
-        let store = PostgresStore::connect(settings(url.clone())).await.expect("it should connect");
+        let store = K::connect(&url).await;
         Self::on(url, store, rules)
     }
 
+    /// What judges the events of this shop.
+    pub fn bench(&self) -> Bench {
+        bench(self.rules.clone())
+    }
+
+    /// How SQL is written here.
+    pub fn sql(&self) -> K {
+        K::default()
+    }
+
+    /// One number out of the database.
+    pub async fn number(&self, query: &str) -> i64 {
+        K::number(&self.url, query).await
+    }
+
+    /// Changes the database behind the store's back.
+    pub async fn tamper(&self, statement: &str) {
+        K::tamper(&self.url, statement).await;
+    }
+
     /// A worker on a store.
-    pub fn on(url: String, store: PostgresStore, rules: Rules) -> Self {
+    pub fn on(url: String, store: K::Store, rules: Rules) -> Self {
         let (submitter, source) = direct(DirectLimits { submissions: 4_096, bytes: 256 * 1024 * 1024 });
         // Nobody publishes: the outbox in the table is what tests read.
         let (relay, _) = mpsc::channel(1);
         let metrics = Metrics::new();
-        let topics = Arc::new(Topics::new("", &Default::default(), "").expect("the default names should do"));
-        let decoder = Decoder::new(topics, Arc::new(KnownSchemas::load()), None, 8 * 1024 * 1024);
         let parts = engine::Parts {
             name: "test",
             store: store.clone(),
-            decoder: Arc::new(decoder),
-            bench: Bench { rules, max_clock_skew_seconds: 300, buries: true },
+            decoder: Arc::new(decoder()),
+            bench: bench(rules.clone()),
             limit: BatchLimit { deliveries: 10_000, bytes: 64 * 1024 * 1024 },
             relay,
             metrics: metrics.clone(),
             pulse: Liveness::new(std::time::Duration::from_secs(60)).watch("test"),
             stop: CancellationToken::new(),
         };
-        Self { url, store, metrics, submitter, engine: Engine::new(source, parts) }
+        Self { url, store, metrics, rules, submitter, engine: Engine::new(source, parts), _place: None }
     }
 
     /// Sends events as one batch; outcomes stand in their order.
@@ -262,6 +217,25 @@ impl Shop {
             assert_eq!(check.differing, 0, "{}: {:#?}", check.check, check.differences);
         }
     }
+}
+
+fn bench(rules: Rules) -> Bench {
+    Bench { rules, max_clock_skew_seconds: 300, buries: true }
+}
+
+fn decoder() -> Decoder {
+    let topics = Arc::new(Topics::new("", &Default::default(), "").expect("the default names should do"));
+    Decoder::new(topics, Arc::new(KnownSchemas::load()), None, 8 * 1024 * 1024)
+}
+
+/// Deliveries as the engine hands them to a store.
+pub fn decoded(deliveries: Vec<Delivery>) -> Vec<Entry> {
+    let decoder = decoder();
+    let entry = |delivery| match decoder.decode(delivery, &Default::default(), Timestamp(1_767_225_600_000_000)) {
+        Decoded::Event(envelope, record) => Entry::Event { envelope, record: record.map(Box::new) },
+        Decoded::DeadLetter(letter) => Entry::DeadLetter(Box::new(letter)),
+    };
+    deliveries.into_iter().map(entry).collect()
 }
 
 /// A record as the sidecar makes it: a structured CloudEvent. Each has a position of its own.

@@ -1,0 +1,210 @@
+//! One task a topic: asks the durable consumer for whatever waits, and hands it over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::BatchConfig;
+use async_nats::{Client, Message, StatusCode, Subject, Subscriber, jetstream};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::backlog::Waiting;
+use super::connection::Link;
+use super::error::NatsFailure;
+use super::handover::Handover;
+use super::message;
+
+/// How long the server remembers a request.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How often the server says that it remembers one.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A request that nothing was heard of for this long is forgotten, by us or by the server.
+const SILENCE: Duration = Duration::from_secs(11);
+/// After a refusal.
+const PAUSE: Duration = Duration::from_millis(500);
+/// What a message may have beside its payload, in bytes: the server counts subject and headers, too.
+const ENVELOPE_BYTES: usize = 64 * 1024;
+
+/// What a puller works with.
+pub(super) struct Puller {
+    /// The topic as records name it.
+    pub topic: Arc<str>,
+    /// Its place among the topics.
+    pub index: usize,
+    /// Its durable consumer.
+    pub consumer: PullConsumer,
+    /// What messages are read with.
+    pub context: Context,
+    /// How many messages may wait.
+    pub most_waiting: usize,
+    /// Where they go.
+    pub handover: Arc<Handover>,
+    /// What is known of the connection.
+    pub link: watch::Receiver<Link>,
+    /// Says what goes wrong; `None` when it goes well again.
+    pub trouble: watch::Sender<Option<Arc<str>>>,
+    /// Ends the task.
+    pub closing: CancellationToken,
+}
+
+/// What was asked for and has not come.
+struct Asked {
+    messages: usize,
+    /// Until when something must be heard.
+    deadline: Instant,
+    /// Until when nothing is asked for.
+    pause: Instant,
+}
+
+/// What ended a wait.
+enum Woken {
+    Message(Option<Box<Message>>),
+    Room,
+    Link,
+    Silence,
+    Closing,
+}
+
+impl Puller {
+    /// Pulls until it is told to close. What was delivered before that is handed over.
+    ///
+    /// # Errors
+    /// When there is no subscription to be had.
+    pub async fn run(mut self, client: Client) -> Result<(), NatsFailure> {
+        let doing = format!("pulling from {}", self.topic);
+        let inbox: Subject = client.new_inbox().into();
+        let mut subscriber = client.subscribe(inbox.clone()).await.map_err(NatsFailure::client(doing.as_str()))?;
+        // The server refuses a request that its next message does not fit into. Asked for only when half of it is free.
+        let most_bytes = 2 * (client.max_payload() + ENVELOPE_BYTES);
+        let now = Instant::now();
+        let mut asked = Asked { messages: 0, deadline: now, pause: now };
+        let mut made = self.link.borrow_and_update().made;
+        loop {
+            if let Some((messages, bytes)) = self.wish(&asked, most_bytes) {
+                match self.consumer.request_batch(request(messages, bytes), inbox.clone()).await {
+                    Ok(()) => asked.begin(messages),
+                    Err(error) => asked.refused(&self, &error.to_string()),
+                }
+            }
+            match self.wait(&mut subscriber, &asked).await {
+                Woken::Message(Some(message)) => self.receive(*message, &mut asked),
+                // The subscription is gone only with the client.
+                Woken::Message(None) | Woken::Closing => break,
+                Woken::Room => {}
+                Woken::Link => {
+                    let now_made = self.link.borrow_and_update().made;
+                    // A new connection: the server has forgotten what was asked for over the old one.
+                    if std::mem::replace(&mut made, now_made) != now_made {
+                        asked.messages = 0;
+                    }
+                }
+                Woken::Silence => {
+                    if asked.messages > 0 {
+                        self.complain("the NATS server is silent");
+                    }
+                    asked.messages = 0;
+                }
+            }
+        }
+        // What is in flight comes before the end of the subscription.
+        if subscriber.unsubscribe().await.is_ok() {
+            while let Some(message) = subscriber.next().await {
+                self.receive(message, &mut asked);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many messages and bytes to ask for; `None` while enough was asked for, or there is no room.
+    fn wish(&self, asked: &Asked, most_bytes: usize) -> Option<(usize, usize)> {
+        let (waiting, bytes) = self.handover.held(self.index);
+        let wish = self.most_waiting.saturating_sub(waiting + asked.messages);
+        let is_low = asked.messages == 0 || asked.messages < self.most_waiting / 4 && wish >= self.most_waiting / 4;
+        let has_room = wish > 0 && bytes <= most_bytes / 2;
+        (is_low && has_room && Instant::now() >= asked.pause).then(|| (wish, most_bytes - bytes))
+    }
+
+    async fn wait(&mut self, subscriber: &mut Subscriber, asked: &Asked) -> Woken {
+        let silent = if asked.messages == 0 { asked.pause.max(Instant::now() + PAUSE) } else { asked.deadline };
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => Woken::Closing,
+            message = subscriber.next() => Woken::Message(message.map(Box::new)),
+            () = self.handover.room_made(self.index) => Woken::Room,
+            Ok(()) = self.link.changed() => Woken::Link,
+            () = sleep_until(silent) => Woken::Silence,
+        }
+    }
+
+    fn receive(&self, message: Message, asked: &mut Asked) {
+        asked.deadline = Instant::now() + SILENCE;
+        match message.status {
+            None | Some(StatusCode::OK) => {
+                asked.messages = asked.messages.saturating_sub(1);
+                self.deliver(message);
+            }
+            Some(StatusCode::IDLE_HEARTBEAT) => self.settle_down(),
+            Some(StatusCode::NO_RESPONDERS) => asked.refused(self, "nobody answers for the consumer"),
+            // The end of a request, one way or another.
+            Some(status) => {
+                let pending = message.headers.as_ref().and_then(|headers| headers.get("Nats-Pending-Messages"));
+                let pending = pending.and_then(|pending| pending.as_str().parse().ok());
+                asked.messages = asked.messages.saturating_sub(pending.unwrap_or(usize::MAX));
+                let said = message.description.unwrap_or_default();
+                if said.contains("Consumer Deleted") || status == StatusCode::NOT_FOUND {
+                    asked.refused(self, &said);
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, message: Message) {
+        let Some(reply) = message.reply.clone() else { return };
+        let message = jetstream::Message { message, context: self.context.clone() };
+        let info = match message.info() {
+            Ok(info) => info,
+            // Not from a stream: nobody waits for its acknowledgement.
+            Err(error) => return tracing::warn!(topic = %self.topic, %error, "a message that no stream sent"),
+        };
+        let (sequence, at_end, stored) = (info.stream_sequence, info.pending == 0, message::published(&info));
+        let record = message::record(self.topic.clone(), message.message, sequence, stored);
+        self.handover.push(self.index, sequence, Waiting { record, stored, reply }, at_end);
+        self.settle_down();
+    }
+
+    fn settle_down(&self) {
+        self.trouble.send_if_modified(|trouble| trouble.take().is_some());
+    }
+
+    fn complain(&self, trouble: &str) {
+        tracing::debug!(topic = %self.topic, trouble, "pulling from NATS");
+        self.trouble.send_replace(Some(trouble.into()));
+    }
+}
+
+impl Asked {
+    fn begin(&mut self, messages: usize) {
+        self.messages += messages;
+        self.deadline = Instant::now() + SILENCE;
+    }
+
+    fn refused(&mut self, puller: &Puller, cause: &str) {
+        puller.complain(cause);
+        self.messages = 0;
+        self.pause = Instant::now() + PAUSE;
+    }
+}
+
+fn request(messages: usize, bytes: usize) -> BatchConfig {
+    BatchConfig {
+        batch: messages,
+        max_bytes: bytes,
+        expires: Some(EXPIRES),
+        idle_heartbeat: HEARTBEAT,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,440 @@
+// The page for people. It uses the interface that everybody has, and writes whatever it is told as text, never as markup.
+
+const PAGE_ROWS = 50;
+const DETAIL_ROWS = 5;
+const KEPT_CHANGES = 40;
+const KEPT_ALERTS = 20;
+// A page that lies in the background is not drawn, and must not grow meanwhile.
+const PENDING_ROWS = 5000;
+const REFRESH_MS = 400;
+const SEARCH_MS = 200;
+const ANNOUNCE_MS = 1500;
+const RETRY_MS = [1000, 2000, 5000, 10000, 30000];
+
+const byId = (id) => document.getElementById(id);
+const count = new Intl.NumberFormat();
+const signed = new Intl.NumberFormat(undefined, { signDisplay: "exceptZero" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+
+const state = {
+  prefix: "",
+  cursors: [null], // one a page that was turned to; the last is shown
+  rows: new Map(), // key -> { row, cells, element } of the page that is shown
+  selected: null,
+  loads: 0, // only the newest load of the table is shown
+};
+
+// ---- small pieces
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [attribute, value] of Object.entries(attributes)) {
+    made.setAttribute(attribute, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+const keyOf = ({ sku, location }) => JSON.stringify([sku, location]);
+const nameOf = ({ sku, location }) => (location === "default" ? sku : `${sku} · ${location}`);
+const badge = (level) => element("span", { class: "badge", "data-level": level }, level);
+
+function timeOf(text, shown) {
+  return element("time", { datetime: text, title: text }, shown);
+}
+
+function fromNow(text) {
+  const seconds = Math.round((Date.parse(text) - Date.now()) / 1000);
+  const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
+  return relative.format(Math.round(seconds / size), unit);
+}
+
+function later(milliseconds, work) {
+  let waiting;
+  return () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(work, milliseconds);
+  };
+}
+
+async function ask(path, parameters = {}) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
+  const response = await fetch(`${path}?${query}`, { headers: { accept: "application/json" } });
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.detail ?? `the answer was ${response.status}`);
+  return body;
+}
+
+// What a screen reader says: the newest words after a pause, so that a busy stream does not talk without end.
+const announce = (() => {
+  let words = [];
+  const speak = later(ANNOUNCE_MS, () => {
+    const more = words.length > 3 ? `, and ${words.length - 3} more` : "";
+    byId("announcer").textContent = words.slice(0, 3).join(". ") + more;
+    words = [];
+  });
+  return (text) => {
+    words.push(text);
+    speak();
+  };
+})();
+
+// ---- the stock table
+
+async function loadTable({ said = false } = {}) {
+  const load = ++state.loads;
+  const cursor = state.cursors.at(-1);
+  let page;
+  try {
+    page = await ask("api/v1/stock", { prefix: state.prefix, cursor, limit: PAGE_ROWS });
+  } catch (error) {
+    if (load === state.loads) showEmpty(`The stock cannot be shown: ${error.message}.`);
+    return;
+  }
+  if (load !== state.loads) return;
+  const focused = document.activeElement?.closest?.("#rows tr")?.dataset.key;
+  state.rows.clear();
+  byId("rows").replaceChildren(...page.items.map(makeRow));
+  if (focused) state.rows.get(focused)?.button.focus();
+  state.next = page.next;
+  byId("previous").disabled = state.cursors.length === 1;
+  byId("next").disabled = page.next === null;
+  byId("page-number").textContent = `Page ${state.cursors.length}`;
+  const nothing = state.prefix === "" ? "No SKU is registered yet." : `No SKU begins with “${state.prefix}”.`;
+  showEmpty(page.items.length === 0 ? nothing : "");
+  if (said) announce(`${page.items.length} rows on page ${state.cursors.length}`);
+}
+
+function showEmpty(text) {
+  byId("empty").textContent = text;
+  byId("empty").hidden = text === "";
+}
+
+function makeRow(row) {
+  const key = keyOf(row);
+  const button = element("button", { type: "button", class: "sku", "aria-controls": "detail" }, row.sku);
+  const place = [row.name, row.location === "default" ? null : row.location].filter(Boolean).join(" · ");
+  const cells = {
+    level: element("td"),
+    available: element("td", { class: "number available" }),
+    reserved: element("td", { class: "number wide" }),
+    on_hand: element("td", { class: "number wide" }),
+  };
+  const title = element("th", { scope: "row" }, button, place ? element("span", { class: "place" }, place) : null);
+  const made = element("tr", { "data-key": key }, title, ...Object.values(cells));
+  const entry = { row, cells, element: made, button };
+  state.rows.set(key, entry);
+  showNumbers(entry);
+  markSelected(entry);
+  made.addEventListener("click", () => select(row));
+  return made;
+}
+
+function showNumbers({ row, cells }) {
+  cells.level.replaceChildren(badge(row.level));
+  for (const name of ["available", "reserved", "on_hand"]) cells[name].textContent = count.format(row[name]);
+}
+
+function markSelected({ row, element: shown, button }) {
+  const selected = state.selected !== null && keyOf(row) === keyOf(state.selected);
+  shown.classList.toggle("selected", selected);
+  button.setAttribute("aria-expanded", String(selected));
+}
+
+function flash(shown) {
+  shown.classList.remove("changed");
+  void shown.offsetWidth; // begins the animation anew
+  shown.classList.add("changed");
+}
+
+const reloadTable = later(REFRESH_MS, () => loadTable());
+
+function turnTo(cursors) {
+  state.cursors = cursors;
+  loadTable({ said: true }).then(() => byId("stock").scrollIntoView({ block: "start" }));
+}
+
+// ---- one row: who holds it, and what happened to it
+
+function select(row) {
+  state.selected = { sku: row.sku, location: row.location };
+  state.rows.forEach(markSelected);
+  byId("detail").hidden = false;
+  byId("detail-title").textContent = nameOf(row);
+  for (const list of [claims, movements]) list.clear();
+  refreshDetail();
+  byId("detail-title").focus();
+}
+
+function closeDetail() {
+  if (state.selected === null) return;
+  const entry = state.rows.get(keyOf(state.selected));
+  state.selected = null;
+  state.rows.forEach(markSelected);
+  byId("detail").hidden = true;
+  (entry?.button ?? byId("query")).focus();
+}
+
+async function refreshDetail() {
+  const selected = state.selected;
+  if (selected === null) return;
+  const path = `api/v1/stock/${encodeURIComponent(selected.sku)}`;
+  claims.load(`${path}/claims`, selected);
+  movements.load(`${path}/movements`, selected);
+  try {
+    const row = await ask(path, { location: selected.location });
+    if (selected !== state.selected) return;
+    byId("detail-name").textContent = row.name ?? "";
+    byId("figures").replaceChildren(...[
+      ["Available", row.available], ["On hand", row.on_hand], ["Safety stock", row.safety_stock],
+      ["In carts", row.cart_held], ["In orders", row.order_reserved],
+      ["Warn at", row.warning_threshold],
+    ].map(([name, number]) => element("div", {}, element("dt", {}, name), element("dd", {}, count.format(number)))));
+  } catch (error) {
+    if (selected === state.selected) byId("detail-name").textContent = `It cannot be shown: ${error.message}.`;
+  }
+}
+
+// A list of the detail with its own pages. A refresh shows its first page again.
+function pagedList(name, none, show) {
+  const body = byId(name);
+  const more = byId(`${name}-more`);
+  const list = { path: null, row: null, next: null };
+  const tell = (text) => {
+    byId(`${name}-empty`).textContent = text;
+    byId(`${name}-empty`).hidden = text === "";
+    byId(`${name}-table`).hidden = text !== "";
+  };
+  const fetchPage = async (cursor) => {
+    const { path, row } = list;
+    try {
+      const page = await ask(path, { location: row.location, limit: DETAIL_ROWS, cursor });
+      if (row !== state.selected) return;
+      const shown = page.items.map(show);
+      if (cursor === null) body.replaceChildren(...shown);
+      else body.append(...shown);
+      list.next = page.next;
+      more.hidden = page.next === null;
+      tell(body.childElementCount === 0 ? none : "");
+    } catch (error) {
+      if (row === state.selected) tell(`They cannot be shown: ${error.message}.`);
+    }
+  };
+  more.addEventListener("click", () => fetchPage(list.next));
+  return {
+    load(path, row) {
+      Object.assign(list, { path, row });
+      return fetchPage(null);
+    },
+    clear() {
+      body.replaceChildren();
+      more.hidden = true;
+      tell("Loading…");
+    },
+  };
+}
+
+const claims = pagedList("claims", "Nobody holds any of it.", (claim) =>
+  element(
+    "tr", {},
+    element("th", { scope: "row" }, claim.reference, element("small", {}, claim.kind)),
+    element("td", {}, claim.state),
+    element("td", {}, claim.expires_at === null ? "never" : timeOf(claim.expires_at, fromNow(claim.expires_at))),
+    element("td", { class: "number" }, count.format(claim.reserved)),
+  ));
+
+const COUNTERS = [["on_hand", "on hand"], ["cart_held", "in carts"], ["order_reserved", "in orders"], ["safety_stock", "safety"]];
+
+const movements = pagedList("movements", "Nothing has happened to it yet.", ({ kind, change, after, cause, recorded_at }) => {
+  const lines = COUNTERS.filter(([name]) => change[name] !== 0).map(([name, label]) =>
+    element("div", {}, `${signed.format(change[name])} `, element("small", { class: "inline" }, label)));
+  return element(
+    "tr", {},
+    element("td", {}, timeOf(recorded_at, fromNow(recorded_at))),
+    element("td", {}, kind, element("small", {}, cause.reference ?? cause.type)),
+    element("td", { class: "number" }, ...lines),
+    element("td", { class: "number" }, count.format(after.available)),
+  );
+});
+
+const refreshDetailSoon = later(REFRESH_MS, refreshDetail);
+
+// ---- what is published, as it comes
+
+const pending = { rows: new Map(), reload: false, changes: [], alerts: [], passed: 0, frame: null };
+
+function keep(list, entry, most) {
+  list.push(entry);
+  if (list.length > most) list.shift();
+}
+
+function received(kind, event) {
+  const { data } = JSON.parse(event.data);
+  pending.passed += 1;
+  if (kind === "stock-changed") {
+    pending.rows.set(keyOf(data), data);
+    if (pending.rows.size > PENDING_ROWS) {
+      pending.rows.clear();
+      pending.reload = true;
+    }
+    keep(pending.changes, data, KEPT_CHANGES);
+  } else if (kind === "low-stock") {
+    keep(pending.alerts, data, KEPT_ALERTS);
+  }
+  const selected = state.selected && keyOf(state.selected);
+  const touched = kind === "reservation-result" ? data.lines.some((line) => keyOf(line) === selected) : keyOf(data) === selected;
+  if (selected && touched) refreshDetailSoon();
+  // Thousands may come in a second; what is drawn is drawn once a frame.
+  pending.frame ??= requestAnimationFrame(draw);
+}
+
+function draw() {
+  pending.frame = null;
+  for (const [key, change] of pending.rows) drawRow(key, change);
+  pending.rows.clear();
+  if (pending.reload) reloadTable();
+  pending.reload = false;
+  drawList("changes", pending.changes.splice(0), KEPT_CHANGES, changeEntry);
+  drawList("alerts", pending.alerts.splice(0), KEPT_ALERTS, alertEntry);
+}
+
+function drawRow(key, change) {
+  const entry = state.rows.get(key);
+  if (entry === undefined) {
+    if (change.version === 1 && change.sku.startsWith(state.prefix)) reloadTable();
+    return;
+  }
+  if (change.version <= entry.row.version) return;
+  const { available, reserved, on_hand, level } = change.after;
+  Object.assign(entry.row, { available, reserved, on_hand, level, version: change.version });
+  showNumbers(entry);
+  flash(entry.element);
+}
+
+function drawList(name, fresh, most, entryOf) {
+  if (fresh.length === 0) return;
+  const list = byId(name);
+  list.prepend(...fresh.reverse().map(entryOf));
+  while (list.childElementCount > most) list.lastElementChild.remove();
+  byId(`${name}-empty`).hidden = true;
+}
+
+function changeEntry(change) {
+  const difference = change.after.available - change.before.available;
+  const way = difference > 0 ? "up" : difference < 0 ? "down" : "same";
+  return element(
+    "li", { class: "entry" },
+    element("strong", {}, nameOf(change)),
+    timeOf(change.recorded_at, clock.format(Date.parse(change.recorded_at))),
+    element("small", {}, change.cause.reference ? `${change.cause.type} ${change.cause.reference}` : change.cause.type),
+    element("span", {}, element("span", { class: way }, signed.format(difference)), ` → ${count.format(change.after.available)}`),
+  );
+}
+
+function alertEntry(alert) {
+  announce(`${nameOf(alert)} is ${alert.level}: ${alert.available} available`);
+  return element(
+    "li", { class: "entry" },
+    element("strong", {}, nameOf(alert), " ", badge(alert.level)),
+    timeOf(alert.recorded_at, clock.format(Date.parse(alert.recorded_at))),
+    element("small", {}, `was ${alert.previous_level}; ${count.format(alert.available)} available`),
+  );
+}
+
+// ---- the stream itself
+
+const stream = { source: null, failures: 0, away: false };
+
+function showStream(kind, text) {
+  const changed = byId("stream").dataset.state !== kind;
+  byId("stream").dataset.state = kind;
+  byId("stream-text").textContent = text;
+  byId("banner").hidden = kind !== "away";
+  if (kind === "away" && changed) {
+    byId("banner").textContent =
+      `The live stream has been away since ${clock.format(Date.now())}. What is shown may be old; this page reconnects by itself.`;
+  }
+  if (changed && (kind === "away" || stream.away)) announce(kind === "away" ? "The live stream is away" : "The live stream is back");
+  stream.away = kind === "away";
+}
+
+function connect() {
+  const source = new EventSource("api/v1/events/stream");
+  stream.source = source;
+  source.addEventListener("open", () => {
+    stream.failures = 0;
+    showStream("live", "Live");
+    // What was missed before the stream began is in the table; what comes after it has a higher version.
+    loadTable();
+    refreshDetail();
+  });
+  for (const kind of ["stock-changed", "low-stock", "reservation-result"]) {
+    source.addEventListener(kind, (event) => received(kind, event));
+  }
+  source.addEventListener("gone", () => reconnect(source));
+  source.addEventListener("error", () => {
+    // A stream that was closed in good order is there again a moment later; only a longer absence is told.
+    if (source.readyState === EventSource.CLOSED) reconnect(source);
+    else tellAwayUnlessBack(source);
+  });
+}
+
+function tellAwayUnlessBack(source) {
+  setTimeout(() => {
+    if (source === stream.source && source.readyState !== EventSource.OPEN) showStream("away", "Reconnecting");
+  }, 2 * RETRY_MS[0]);
+}
+
+// Begins anew, from now on: the browser gave up, or what it missed is not kept any more.
+function reconnect(source) {
+  source.close();
+  const wait = RETRY_MS[Math.min(stream.failures, RETRY_MS.length - 1)];
+  stream.failures += 1;
+  if (stream.failures > 1) showStream("away", "Reconnecting");
+  setTimeout(connect, wait);
+}
+
+// ---- keys and clicks
+
+function moveFocus(step) {
+  const buttons = [...document.querySelectorAll("#rows .sku")];
+  const at = buttons.indexOf(document.activeElement);
+  buttons[Math.min(Math.max(at + step, 0), buttons.length - 1)]?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  const typing = event.target instanceof HTMLInputElement;
+  if (event.key === "/" && !typing) {
+    byId("query").focus();
+  } else if (event.key === "Escape" && !(typing && event.target.value !== "")) {
+    closeDetail();
+    return;
+  } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.closest("#rows, #search")) {
+    moveFocus(event.key === "ArrowDown" ? 1 : -1);
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+const search = later(SEARCH_MS, () => {
+  state.prefix = byId("query").value.trim();
+  state.cursors = [null];
+  loadTable({ said: true });
+});
+
+byId("query").addEventListener("input", search);
+byId("search").addEventListener("submit", (event) => event.preventDefault());
+byId("close").addEventListener("click", closeDetail);
+byId("next").addEventListener("click", () => turnTo([...state.cursors, state.next]));
+byId("previous").addEventListener("click", () => turnTo(state.cursors.slice(0, -1)));
+
+setInterval(() => {
+  byId("rate").textContent = pending.passed === 0 ? "" : `${count.format(pending.passed)} events a second`;
+  pending.passed = 0;
+}, 1000);
+
+loadTable();
+connect();

@@ -1,0 +1,153 @@
+//! The transaction of a batch. There are no round trips here, but each statement is a turn of the connection's thread:
+//!
+//! | | statement | why not together with another |
+//! | --- | --- | --- |
+//! | 1 | BEGIN IMMEDIATE: takes the file's lock | |
+//! | 2 | read the clock | stands after the last lock, which is this one |
+//! | 3, 4 | look up days and sources (note and number them: only where they are new) | say how keys are filed |
+//! | 5 | look up inbox keys | says which events touch anything at all |
+//! | 6 | read claims | says which rows the claims bring in |
+//! | 7 | read stock | needs the lines of the claims |
+//! | | judge, in memory | |
+//! | 8 | insert inbox keys, with the outcome | |
+//! | 9 | write claims | |
+//! | 10, 11 | what carts and orders set aside, or no longer (only where that changes) | |
+//! | 12 | write stock | |
+//! | 13 | append to the ledger | |
+//! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
+//! | | where the embedded log is the sink: mark, ends of topics, last number, records, progress ([`super::log`]) | in one with the batch |
+//! | 16 | COMMIT: flushes the log | |
+
+use sqlx::SqliteConnection;
+
+use super::{SqliteStore, days, error, read, write};
+use crate::domain::words::Timestamp;
+use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
+use crate::store::batch::{self, Identities, Letters, Pending};
+use crate::store::filing::Filing;
+use crate::wire::stored;
+
+/// Why a batch was not committed; a dropped transaction is rolled back.
+pub(super) struct Failed(pub StoreError);
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error::classify(error))
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self(error)
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn commit_batch(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, StoreError> {
+        self.attempt(entries, judge).await.map_err(|Failed(error)| error)
+    }
+
+    async fn attempt(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, Failed> {
+        let mut transaction = self.begin_writing().await?;
+        let now = read::clock(&mut transaction).await?;
+        let filing = days::file(&mut transaction, entries, now.day(), &self.settings.retention).await?;
+        let loaded = load(&mut transaction, entries, &filing, now).await?;
+        let pending = Pending::new(entries, &filing, &loaded);
+        let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
+        let mut committed = write_batch(&mut transaction, &filing, &pending, judged).await?;
+        let announced = match (&self.announcements, &committed.outbox) {
+            (Some(log), Some(batch)) => log.append(&mut transaction, batch).await?,
+            (None, _) | (_, None) => None,
+        };
+        transaction.commit().await?;
+        if let (Some(log), Some(took)) = (&self.announcements, announced) {
+            let batch = committed.outbox.take();
+            (log.appended)(batch.map_or(0, |batch| batch.announcements.len()), took);
+        }
+        Ok(committed)
+    }
+}
+
+/// Reads which identities are new and what their events touch.
+async fn load(
+    connection: &mut SqliteConnection,
+    entries: &[Entry],
+    filing: &Filing,
+    now: Timestamp,
+) -> Result<Loaded, Failed> {
+    let identities = Identities::of(entries, filing)?;
+    let found = if identities.keys.is_empty() { Vec::new() } else { read::inbox(connection, &identities.keys).await? };
+    let seen = identities.seen(&found);
+    let fresh = batch::fresh(entries, &seen);
+    let keys = batch::claim_keys(&fresh);
+    let claims = if keys.is_empty() { Vec::new() } else { read::claims(connection, &keys).await? };
+    let keys = batch::stock_keys(&fresh, &claims);
+    let stock = if keys.is_empty() { Vec::new() } else { read::stock(connection, &keys).await? };
+    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+}
+
+async fn write_batch(
+    connection: &mut SqliteConnection,
+    filing: &Filing,
+    pending: &Pending<'_>,
+    judged: Judged,
+) -> Result<Committed, Failed> {
+    write_rows(connection, &pending.rows(&judged)?).await?;
+    let Judged { outcomes, effects, dead_letters, .. } = judged;
+    if !effects.movements.is_empty() {
+        let causes = effects.movements.iter().map(|movement| &*movement.cause);
+        let further = filing.further_sources(causes.clone());
+        let further = if further.is_empty() { Vec::new() } else { read::sources(connection, &further).await? };
+        let sources = filing.cause_sources(causes, &further)?;
+        write::movements(connection, &effects.movements, &sources, pending.now).await?;
+    }
+    let dead_letters = write_dead_letters(connection, dead_letters, pending).await?;
+    if effects.announcements.is_empty() && dead_letters.is_empty() {
+        return Ok(Committed { outcomes, outbox: None, repeats: 0 });
+    }
+    let announcements = effects.announcements;
+    let content = stored::encode_batch(&announcements, &dead_letters);
+    let recorded_at = pending.now;
+    let (number, first_seq) = write::outbox(connection, announcements.len(), &content, recorded_at).await?;
+    Ok(Committed {
+        outcomes,
+        outbox: Some(OutboxBatch { number, first_seq, recorded_at, announcements, dead_letters }),
+        // Nobody comes between: the file's lock is held from the start.
+        repeats: 0,
+    })
+}
+
+async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -> Result<(), sqlx::Error> {
+    if !rows.inbox.is_empty() {
+        write::inbox(connection, &rows.inbox).await?;
+    }
+    if !(rows.new_claims.is_empty() && rows.known_claims.is_empty()) {
+        let claims: Vec<_> = rows.new_claims.iter().chain(&rows.known_claims).collect();
+        write::claims(connection, &claims).await?;
+    }
+    if !rows.given_back.is_empty() {
+        write::nothing_aside(connection, &rows.given_back).await?;
+    }
+    if !rows.set_aside.is_empty() {
+        write::set_aside(connection, &rows.set_aside).await?;
+    }
+    let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
+    if !stock.is_empty() {
+        write::stock(connection, &stock).await?;
+    }
+    Ok(())
+}
+
+/// Records positions; returns the dead letters whose position was not recorded before.
+async fn write_dead_letters(
+    connection: &mut SqliteConnection,
+    dead_letters: Vec<DeadLetter>,
+    pending: &Pending<'_>,
+) -> Result<Vec<DeadLetter>, Failed> {
+    if dead_letters.is_empty() {
+        return Ok(dead_letters);
+    }
+    let letters = Letters::of(dead_letters);
+    let new = write::dead_letters(connection, &letters.by_id(), pending.now).await?;
+    Ok(letters.only(&new))
+}

@@ -1,0 +1,86 @@
+//! What the clock asks of the database: old rows deleted, a bounded number in each transaction, so that no batch waits
+//! long for its turn.
+
+use super::{SqliteStore, clock, today};
+use crate::store::MaintenanceReport;
+
+/// How many rows one deletion takes at most.
+const MOST_DELETED: i64 = 10_000;
+
+impl SqliteStore {
+    pub(super) async fn run_round(&self) -> Result<MaintenanceReport, sqlx::Error> {
+        let days_dropped = self.drop_days().await?;
+        let keys_deleted = self.delete_keys().await?;
+        let batches_deleted = self.delete_published().await?;
+        let positions_deleted = self.delete_positions().await?;
+        let is_unfinished = keys_deleted.max(batches_deleted).max(positions_deleted) >= MOST_DELETED as u64;
+        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, is_unfinished })
+    }
+
+    /// Drops days that are over, and whose last key is. From the mark on, their events are refused, so that it does not
+    /// matter how far their keys are deleted.
+    async fn drop_days(&self) -> Result<u64, sqlx::Error> {
+        let dropped: Vec<i64> = sqlx::query_scalar(concat!(
+            "update inbox_day set dropped_at = ",
+            clock!(),
+            " where dropped_at is null and max(event_day, last_written_on) < ",
+            today!(),
+            " - ?1 returning event_day"
+        ))
+        .bind(self.settings.retention.inbox_keep_days)
+        .fetch_all(&self.writer)
+        .await?;
+        for day in &dropped {
+            tracing::info!(day, "dropped the inbox keys of a day");
+        }
+        Ok(dropped.len() as u64)
+    }
+
+    /// Deletes keys of dropped days, from the end at which they lie together.
+    async fn delete_keys(&self) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(
+            "delete from inbox where (event_day, source, event_key) in (
+                 select i.event_day, i.source, i.event_key
+                 from inbox_day d cross join inbox i on i.event_day = d.event_day
+                 where d.dropped_at is not null limit ?1
+             )",
+        )
+        .bind(MOST_DELETED)
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Deletes published batches that are older than the grace period. The newest published one stays, so that the
+    /// numbers can be followed from it.
+    async fn delete_published(&self) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(concat!(
+            "delete from outbox where number in (
+                 select o.number from outbox o, relay r
+                 where o.number < r.published_number and o.recorded_at < ",
+            clock!(),
+            " - ?1 * 1000000 order by o.number limit ?2
+             )"
+        ))
+        .bind(self.settings.retention.keep_published_seconds)
+        .bind(MOST_DELETED)
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn delete_positions(&self) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(concat!(
+            "delete from dead_letter where id in (
+                 select id from dead_letter where recorded_at < ",
+            clock!(),
+            " - ?1 * 86400000000 limit ?2
+             )"
+        ))
+        .bind(i64::from(self.settings.retention.dead_letter_keep_days))
+        .bind(MOST_DELETED)
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}

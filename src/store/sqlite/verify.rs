@@ -1,0 +1,64 @@
+//! Proves that the file can be read, what foreign keys would prove, and more: counters against claims and ledger, levels
+//! against thresholds, numbers without a hole.
+
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::error;
+use super::read::columns;
+use crate::ports::StoreError;
+use crate::store::rows;
+use crate::store::verify::{CHECKS, Check, LEVELS, Verification, checks, levels};
+
+/// What the lines of claims say is set aside, beside what is.
+const CLAIMS_AGAINST_LINES: &str = "
+            select format('%s %s, %s@%s', coalesce(c.kind, l.kind), coalesce(c.reference, l.reference),
+                          coalesce(c.sku, l.sku), coalesce(c.location, l.location)),
+                   format('%s', coalesce(c.reserved, 0)), format('%s', coalesce(l.reserved, 0))
+            from (
+                select claim.kind, claim.reference, line.value ->> 'sku' as sku,
+                       coalesce(line.value ->> 'location', 'default') as location, line.value ->> 'reserved' as reserved
+                from claim, jsonb_each(claim.lines) as line
+                where line.value ->> 'reserved' is not null
+            ) c
+            full join claim_line l
+                on l.kind = c.kind and l.reference = c.reference and l.sku = c.sku and l.location = c.location
+            where c.reserved is not l.reserved";
+
+/// Reads every page of the file and proves that it hangs together.
+pub(super) async fn check_integrity(pool: &SqlitePool) -> Result<(), StoreError> {
+    let found: Vec<String> =
+        sqlx::query_scalar("pragma quick_check(1)").fetch_all(pool).await.map_err(error::classify)?;
+    match found.first().map(String::as_str) {
+        Some("ok") => Ok(()),
+        what => Err(StoreError::Fatal(error::damaged(what.unwrap_or("the check gave no answer")))),
+    }
+}
+
+/// Runs every check in one transaction that reads, and so on one snapshot.
+pub(super) async fn run_checks(
+    pool: &SqlitePool,
+    ignore_cart_holds: bool,
+    mut begins: impl FnMut(usize, &'static str) + Send,
+) -> Result<Vec<Verification>, StoreError> {
+    let mut transaction = pool.begin().await.map_err(error::classify)?;
+    let mut results = Vec::with_capacity(CHECKS);
+    for (number, check) in checks(CLAIMS_AGAINST_LINES).iter().enumerate() {
+        begins(number, check.name);
+        results.push(run(&mut transaction, check).await.map_err(error::classify)?);
+    }
+    begins(results.len(), LEVELS);
+    let stock = sqlx::query(concat!("select ", columns!("stock"), " from stock order by sku, location"))
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(error::classify)?;
+    transaction.rollback().await.map_err(error::classify)?;
+    let stock: Vec<_> = stock.iter().map(rows::stock).collect::<Result<_, _>>()?;
+    results.push(levels(&stock, ignore_cart_holds));
+    Ok(results)
+}
+
+async fn run(connection: &mut SqliteConnection, check: &Check) -> Result<Verification, sqlx::Error> {
+    let looked_at = sqlx::query_scalar(check.places).fetch_one(&mut *connection).await?;
+    let rows = sqlx::query_as(check.differing).fetch_all(connection).await?;
+    Ok(check.result(looked_at, rows))
+}

@@ -1,0 +1,128 @@
+//! Setting a group of the embedded log back, its topics, and what becomes of old records.
+
+use holdfast::bus::local::{LONGEST_UNREAD, LocalAdmin, ReplayError, apply_replay, drop_old, plan_replay};
+use holdfast::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
+use holdfast::bus::{TopicDifferenceKind, TopicOutcome};
+use holdfast::domain::words::Timestamp;
+use holdfast::ports::Source;
+
+use crate::local_support::{GROUP, LocalGround, output, settle, spec, take, texts, wait_for_status};
+
+/// A topic of ten records that arrived a second apart, all of them settled.
+async fn settled() -> LocalGround {
+    let ground = LocalGround::new(&["t", "u"]).await;
+    ground.publish((0..10).map(|number| output("t", number)).collect()).await;
+    ground.tamper("update log_record set arrived_at = record_offset * 1000000").await;
+    let mut source = ground.source(&["t"]).await;
+    let (_, receipts) = take(&mut source, 10).await;
+    settle(&mut source, receipts).await;
+    source.close().await.unwrap();
+    ground
+}
+
+async fn plan(ground: &LocalGround, target: ReplayTarget) -> Result<ReplayPlan, ReplayError> {
+    plan_replay(&ground.log, GROUP, &["t".to_owned()], &target).await
+}
+
+fn named(topic: &str, partition: i32, offset: i64) -> ReplayTarget {
+    ReplayTarget::Offsets(vec![PartitionOffset { topic: topic.to_owned(), partition, offset }])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_what_would_happen_and_changes_nothing_until_it_is_applied() {
+    let ground = settled().await;
+    let planned = |new: i64| ReplayPlan {
+        group: GROUP.to_owned(),
+        moves: vec![ReplayMove { topic: "t".to_owned(), partition: 0, current: Some(10), new, records: 10 - new }],
+    };
+    for (target, new) in [
+        (ReplayTarget::Start, 0),
+        (ReplayTarget::Time(Timestamp(6_000_001)), 7),
+        (ReplayTarget::Time(Timestamp(i64::MAX)), 10),
+        (named("t", 0, 4), 4),
+        (named("t", 0, 10), 10),
+    ] {
+        assert_eq!(plan(&ground, target.clone()).await.unwrap(), planned(new), "{target:?}");
+    }
+    assert_eq!(ground.stored().await, 10);
+    apply_replay(&ground.log, &planned(7)).await.unwrap();
+    assert_eq!(ground.stored().await, 7);
+    let mut source = ground.source(&["t"]).await;
+    assert_eq!(texts(&take(&mut source, 3).await.0), ["t:7", "t:8", "t:9"]);
+    source.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_active_group_is_refused_and_its_member_is_named() {
+    let ground = settled().await;
+    let before = plan(&ground, ReplayTarget::Start).await.unwrap();
+    let source = ground.source(&["t"]).await;
+    wait_for_status(&source, "it reads", |status| status.rebalances > 0).await;
+    let refused = plan(&ground, ReplayTarget::Start).await.unwrap_err();
+    let process = format!("process {}", std::process::id());
+    assert!(
+        matches!(&refused, ReplayError::GroupActive { members, .. } if *members == [process.as_str()]),
+        "{refused}"
+    );
+    assert!(matches!(apply_replay(&ground.log, &before).await, Err(ReplayError::GroupActive { .. })));
+    source.close().await.unwrap();
+    assert_eq!(ground.stored().await, 10);
+    apply_replay(&ground.log, &before).await.unwrap();
+    assert_eq!(ground.stored().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_that_are_not_there_are_refused() {
+    let ground = settled().await;
+    let refused = plan(&ground, named("t", 0, 11)).await.unwrap_err();
+    assert!(matches!(refused, ReplayError::OffsetOutOfRange { first: 0, end: 10, .. }), "{refused}");
+    for (topic, partition) in [("t", 1), ("u", 0)] {
+        let refused = plan(&ground, named(topic, partition, 0)).await.unwrap_err();
+        assert!(matches!(refused, ReplayError::UnknownPartition { .. }), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_made_once_and_compared() {
+    let ground = LocalGround::new(&["t"]).await;
+    let admin = LocalAdmin::new(ground.log.clone());
+    let specs = [spec("t", 5), spec("v", 5)];
+    assert_eq!(admin.apply(&specs).await.unwrap(), [TopicOutcome::Existed, TopicOutcome::Created]);
+    let differences = admin.check(&[spec("t", 5), spec("v", 5), spec("w", -1)]).await.unwrap();
+    let [setting, missing] = &differences[..] else { panic!("{differences:?}") };
+    assert_eq!(setting.to_string(), "topic t has retention.ms=-1 instead of 5");
+    assert_eq!(missing.kind, TopicDifferenceKind::Missing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_records_go_when_every_group_has_read_them_or_nobody_came_for_too_long() {
+    let ground = LocalGround::new(&["kept"]).await;
+    LocalAdmin::new(ground.log.clone()).apply(&[spec("t", 60_000)]).await.unwrap();
+    ground.publish((0..10).map(|number| output("t", number)).collect()).await;
+    ground.publish(vec![output("kept", 0)]).await;
+    assert_eq!(drop_old(&ground.log).await.unwrap(), 0, "they are new");
+    let mut source = ground.source(&["t"]).await;
+    let (_, receipt) =
+        crate::local_support::batch(&mut source, holdfast::ports::BatchLimit { deliveries: 4, bytes: usize::MAX })
+            .await;
+    source.settle(receipt, &[]).await.unwrap();
+    source.close().await.unwrap();
+    // Two minutes old, but for the last three.
+    let age = "update log_record set arrived_at = arrived_at - 120000000 where record_offset < 7 or topic = 1";
+    ground.tamper(age).await;
+    assert_eq!(drop_old(&ground.log).await.unwrap(), 4, "the group has read four");
+    let mut source = ground.source(&["t"]).await;
+    let (rest, _) = take(&mut source, 6).await;
+    assert_eq!(texts(&rest), ["t:4", "t:5", "t:6", "t:7", "t:8", "t:9"]);
+    source.close().await.unwrap();
+    let ancient = LONGEST_UNREAD.as_micros();
+    ground.tamper(&format!("update log_record set arrived_at = arrived_at - {ancient} where record_offset < 7")).await;
+    assert_eq!(drop_old(&ground.log).await.unwrap(), 3);
+    assert_eq!(ground.number("select count(*) from log_record").await, 4);
+    let refused = plan(&ground, named("t", 0, 6)).await.unwrap_err();
+    assert!(matches!(refused, ReplayError::OffsetOutOfRange { first: 7, end: 10, .. }), "{refused}");
+    // Numbers and offsets are never given again.
+    ground.tamper("delete from log_record").await;
+    ground.publish(vec![output("t", 10)]).await;
+    assert_eq!(ground.number("select id * 1000 + record_offset from log_record").await, 12_010);
+}

@@ -1,0 +1,226 @@
+//! Publishing to a real NATS server.
+
+use std::time::Duration;
+
+use holdfast::bus::nats::{NatsAdmin, NatsConnection, NatsSink, NatsSinkSettings};
+use holdfast::ports::{OutputRecord, Sink, SinkError};
+
+use crate::nats_support::{Ground, announcement, dead_letter, open_again, output, progress, texts};
+
+fn bodies(seqs: impl IntoIterator<Item = i64>) -> Vec<String> {
+    seqs.into_iter().map(|seq| format!("{{\"seq\":{seq}}}")).collect()
+}
+
+fn announcements(topic: &str, seqs: std::ops::RangeInclusive<i64>) -> Vec<OutputRecord> {
+    seqs.map(|seq| announcement(topic, seq)).collect()
+}
+
+/// The stream without what lets several messages be published as one.
+async fn without_batches(ground: &Ground) -> NatsSinkSettings {
+    let settings = ground.sink_settings().await;
+    let context = ground.context().await;
+    let stream = context.get_stream(ground.name("out")).await.unwrap();
+    let mut config = stream.cached_info().config.clone();
+    config.allow_atomic_publish = false;
+    context.update_stream(config).await.unwrap();
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tail_is_read_back() {
+    let ground = Ground::shared().await;
+    for settings in [ground.sink_settings().await, without_batches(&Ground::shared().await).await] {
+        let topic = settings.out.replace("out-", "stock-");
+        let mut sink = NatsSink::new(settings.clone());
+        assert_eq!(sink.open().await.unwrap(), None);
+        for batch in 1..=3 {
+            // The last one is large enough to be atomic where the stream takes that.
+            let seqs = if batch < 3 { batch * 10 - 9..=batch * 10 } else { 21..=700 };
+            let last = *seqs.end();
+            sink.publish(announcements(&topic, seqs), progress(batch, last)).await.unwrap();
+        }
+        assert_eq!(sink.open().await.unwrap(), Some(progress(3, 700)));
+        // A batch that announces nothing.
+        sink.publish(Vec::new(), progress(4, 700)).await.unwrap();
+        sink.close().await;
+        let mut sink = NatsSink::new(settings);
+        assert_eq!(sink.open().await.unwrap(), Some(progress(4, 700)));
+        sink.publish(announcements(&topic, 701..=701), progress(5, 701)).await.unwrap();
+        let ground = Ground::shared().await;
+        let read = ground.read(&[&topic]).await;
+        assert_eq!(texts(&read), bodies(1..=701));
+        let id = ("Nats-Msg-Id".to_owned(), Some(b"event-1".to_vec()));
+        assert!(read[0].headers.contains(&id), "{:?}", read[0].headers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_one_atomic_batch_holds_goes_through_in_order() {
+    let ground = Ground::shared().await;
+    let topic = ground.name("stock");
+    let mut sink = NatsSink::new(ground.sink_settings().await);
+    sink.open().await.unwrap();
+    sink.publish(announcements(&topic, 1..=2_500), progress(1, 2_500)).await.unwrap();
+    assert_eq!(sink.open().await.unwrap(), Some(progress(1, 2_500)));
+    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=2_500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_is_fenced() {
+    let ground = Ground::shared().await;
+    let topic = ground.name("stock");
+    let settings = ground.sink_settings().await;
+    let mut zombie = NatsSink::new(settings.clone());
+    zombie.open().await.unwrap();
+    zombie.publish(announcements(&topic, 1..=1), progress(1, 1)).await.unwrap();
+    let mut heir = NatsSink::new(settings);
+    assert_eq!(heir.open().await.unwrap(), Some(progress(1, 1)));
+    heir.publish(announcements(&topic, 2..=2), progress(2, 2)).await.unwrap();
+    // The same as the heir published, as it would be, and something new.
+    for seqs in [2..=2, 2..=3] {
+        let end = *seqs.end();
+        let fenced = zombie.publish(announcements(&topic, seqs), progress(end, end)).await.unwrap_err();
+        assert!(matches!(fenced, SinkError::Fenced(_) | SinkError::Unclear(_)), "{fenced}");
+        assert_eq!(zombie.open().await.unwrap(), Some(progress(2, 2)));
+        heir.publish(Vec::new(), progress(2, 2)).await.unwrap();
+    }
+    heir.publish(announcements(&topic, 3..=3), progress(3, 3)).await.unwrap();
+    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_has_published_and_finds_another_stops() {
+    let ground = Ground::shared().await;
+    let topic = ground.name("stock");
+    let settings = ground.sink_settings().await;
+    let (mut one, mut other) = (NatsSink::new(settings.clone()), NatsSink::new(settings));
+    one.open().await.unwrap();
+    one.publish(announcements(&topic, 1..=2), progress(1, 2)).await.unwrap();
+    other.open().await.unwrap();
+    other.publish(announcements(&topic, 3..=4), progress(2, 4)).await.unwrap();
+    let fenced = one.publish(announcements(&topic, 3..=4), progress(2, 4)).await.unwrap_err();
+    assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
+    // One that read too early has lost nothing: it reads again and goes on.
+    let mut early = NatsSink::new(ground.sink_settings().await);
+    early.open().await.unwrap();
+    other.publish(announcements(&topic, 5..=5), progress(3, 5)).await.unwrap();
+    let unclear = early.publish(announcements(&topic, 5..=5), progress(3, 5)).await.unwrap_err();
+    assert!(matches!(unclear, SinkError::Unclear(_)), "{unclear}");
+    assert_eq!(early.open().await.unwrap(), Some(progress(3, 5)));
+    early.publish(announcements(&topic, 6..=6), progress(4, 6)).await.unwrap();
+    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_broke_off_is_completed_and_nothing_of_it_repeated() {
+    for is_atomic in [true, false] {
+        let ground = Ground::shared().await;
+        let topic = ground.name("stock");
+        let dead = ground.name("dead");
+        let settings = if is_atomic { ground.sink_settings().await } else { without_batches(&ground).await };
+        let mut sink = NatsSink::new(settings.clone());
+        sink.open().await.unwrap();
+        sink.publish(announcements(&topic, 1..=10), progress(1, 10)).await.unwrap();
+        // More than one atomic batch, so that a part of it can stand alone; cancelled at different places.
+        let whole: Vec<OutputRecord> = announcements(&topic, 11..=2_510)
+            .into_iter()
+            .chain((0..5).map(|offset| dead_letter(&dead, offset)))
+            .collect();
+        let mut patience = Duration::from_millis(1);
+        loop {
+            let publishing = sink.publish(whole.clone(), progress(2, 2_510));
+            match tokio::time::timeout(patience, publishing).await {
+                Ok(Ok(())) => break,
+                // What was cancelled may arrive between the reading and the publication.
+                Ok(Err(SinkError::Unclear(_))) => {
+                    open_again(&mut sink).await;
+                }
+                Ok(Err(error)) => panic!("{error}"),
+                Err(_) => {
+                    let refused = sink.publish(Vec::new(), progress(2, 2_510)).await.unwrap_err();
+                    assert!(matches!(refused, SinkError::Unclear(_)), "{refused}");
+                    let (batch, seq) = open_again(&mut sink).await;
+                    assert!(seq >= 10, "the tail went back to {seq}");
+                    if batch == 2 {
+                        break;
+                    }
+                }
+            }
+            patience *= 2;
+        }
+        assert_eq!(open_again(&mut sink).await, (2, 2_510));
+        assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=2_510), "atomic: {is_atomic}");
+        let letters: Vec<String> = (0..5).map(|offset| format!("dead:{offset}")).collect();
+        assert_eq!(texts(&ground.read(&[&dead]).await), letters);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_alone_are_published_once_and_counted_as_progress() {
+    let ground = Ground::shared().await;
+    let dead = ground.name("dead");
+    let mut sink = NatsSink::new(ground.sink_settings().await);
+    sink.open().await.unwrap();
+    sink.publish(vec![dead_letter(&dead, 1), dead_letter(&dead, 2)], progress(1, 0)).await.unwrap();
+    assert_eq!(sink.open().await.unwrap(), Some(progress(1, 0)));
+    // A relay that died between the letters and what says so publishes both again, and one more.
+    let again = (1..=3).map(|offset| dead_letter(&dead, offset)).collect();
+    sink.publish(again, progress(2, 0)).await.unwrap();
+    assert_eq!(texts(&ground.read(&[&dead]).await), ["dead:1", "dead:2", "dead:3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_least_once_confirms_every_record_and_reads_no_tail() {
+    let ground = Ground::shared().await;
+    let topic = ground.name("stock");
+    let settings = NatsSinkSettings { at_least_once: true, ..ground.sink_settings().await };
+    let mut sink = NatsSink::new(settings);
+    assert_eq!(sink.open().await.unwrap(), None);
+    sink.publish(announcements(&topic, 1..=1_500), progress(1, 1_500)).await.unwrap();
+    assert_eq!(sink.open().await.unwrap(), None);
+    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=1_500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_streams_foreign_messages_and_large_records_are_errors_that_name_the_remedy() {
+    let ground = Ground::shared().await;
+    let topic = ground.name("stock");
+    let unmade = NatsSinkSettings::new(ground.connection(), "no-out", "no-dead", "no-progress");
+    let missing = NatsSink::new(unmade).open().await.unwrap_err();
+    assert!(matches!(&missing, SinkError::Fatal(text) if text.contains("holdfast topics apply")), "{missing}");
+
+    let mut sink = NatsSink::new(ground.sink_settings().await);
+    sink.open().await.unwrap();
+    let large = OutputRecord { payload: Some(vec![b'x'; 2_000_000]), ..output(&topic, "k", 1) };
+    let refused = sink.publish(vec![large], progress(1, 1)).await.unwrap_err();
+    assert!(matches!(&refused, SinkError::Fatal(text) if text.contains("max_payload")), "{refused}");
+
+    ground.context().await.publish(topic, "not ours".into()).await.unwrap().await.unwrap();
+    let foreign = sink.open().await.unwrap_err();
+    assert!(matches!(&foreign, SinkError::Fatal(text) if text.contains("not written by a relay")), "{foreign}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_server_is_unclear_and_named() {
+    let connection = NatsConnection::new("nats://127.0.0.1:1", "test", Default::default()).unwrap();
+    let settings = NatsSinkSettings::new(connection, "out", "dead", "progress");
+    let mut sink = NatsSink::new(NatsSinkSettings { open_timeout: Duration::from_millis(500), ..settings });
+    let unreachable = sink.open().await.unwrap_err();
+    assert!(matches!(&unreachable, SinkError::Unclear(text) if text.contains("127.0.0.1:1")), "{unreachable}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_made_once_and_every_difference_is_named() {
+    let ground = Ground::shared().await;
+    let admin = NatsAdmin::new(ground.connection());
+    let specs = ground.out_streams();
+    assert_eq!(admin.check(&specs).await.unwrap().len(), 2);
+    ground.sink_settings().await;
+    assert_eq!(admin.check(&specs).await.unwrap(), []);
+    let context = ground.context().await;
+    let mut config = context.get_stream(ground.name("out")).await.unwrap().cached_info().config.clone();
+    config.max_age = Duration::from_secs(600);
+    context.update_stream(config).await.unwrap();
+    let said: Vec<String> = admin.check(&specs).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(said, [format!("stream {} has max_age=600s instead of 0s", ground.name("out"))]);
+}

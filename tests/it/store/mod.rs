@@ -1,0 +1,18 @@
+//! What every store owes the worker: this module stands below each of them.
+
+mod commits;
+mod maintenance;
+mod outbox;
+mod questions;
+mod shown;
+mod writers;
+
+use super::Shop;
+use crate::shop::registered;
+
+/// A shop that keeps one SKU.
+async fn stocked(units: i64) -> Shop {
+    let mut shop = Shop::open().await;
+    shop.send(vec![registered("A", units)]).await;
+    shop
+}

@@ -1,0 +1,131 @@
+//! The page of the sidecar in a real browser, in front of a real worker.
+
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::installation::Installation;
+use crate::shop::{event, lines};
+
+/// Text that would run, or break a line, if anything on the page took it for more than text.
+const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+
+fn registered(sku: &str, initial: i64) -> Value {
+    let body = json!({
+        "sku": sku, "name": format!("{sku} of the shop"), "initial": initial, "warning_threshold": 20,
+        "critical_threshold": 5,
+    });
+    event("sku-registered", &format!("r-{sku}"), body)
+}
+
+fn order(name: &str, sku: &str, quantity: i64) -> Value {
+    event("order-created", &format!("e-{name}"), json!({"order_id": name, "lines": lines(&[(sku, quantity)])}))
+}
+
+/// An expression for the text of a cell of a SKU's row.
+fn cell(sku: &str, class: &str) -> String {
+    let rows = "[...document.querySelectorAll('#rows tr')]";
+    format!(
+        "{rows}.find((row) => row.querySelector('.sku').textContent === {sku:?})?.querySelector('{class}')?.textContent"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_stock_live_and_who_holds_it_without_a_mouse() {
+    let mut installation = Installation::new().await;
+    installation.environment.push(("HOLDFAST__ORDERS__DEDUCT_ON".to_owned(), "confirmed".to_owned()));
+    let mut goods: Vec<Value> = (1..=60).map(|number| registered(&format!("MUG-{number:03}"), 40 + number)).collect();
+    goods.extend([registered("TEA-GREEN", 30), registered("TEA-BLACK", 3), registered(HOSTILE, 100)]);
+    installation.publish(&goods);
+    let worker = installation.worker();
+    installation.wait_until_handled(63).await;
+
+    let mut browser = Browser::start();
+    browser.open(&format!("http://127.0.0.1:{}/", worker.http_port), 1280, 900);
+    browser.wait_until("document.getElementById('stream').dataset.state === 'live'");
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 50");
+    assert_eq!(browser.value(&cell(HOSTILE, ".available")), "100");
+    assert_eq!(browser.value("document.querySelectorAll('#rows img').length"), 0);
+
+    // Search, by keyboard alone.
+    browser.press("/");
+    browser.type_text("TEA-G");
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 1");
+    assert_eq!(browser.value(&cell("TEA-GREEN", ".available")), "30");
+
+    // An order that is published changes the number, and tells of the level.
+    installation.publish(&[order("O-1001", "TEA-GREEN", 12)]);
+    browser.wait_until(&format!("{} === '18'", cell("TEA-GREEN", ".available")));
+    browser.wait_until(&format!("{} === 'low'", cell("TEA-GREEN", ".badge")));
+    browser.wait_until("document.querySelector('#alerts .badge')?.textContent === 'low'");
+    browser.wait_until("document.getElementById('changes').innerText.includes('order-created O-1001')");
+    browser.wait_until("document.getElementById('announcer').textContent.includes('TEA-GREEN is low: 18 available')");
+
+    // Who holds it, by keyboard alone.
+    browser.press("Tab");
+    assert_eq!(browser.value("document.activeElement.textContent"), "TEA-GREEN");
+    browser.press("Enter");
+    browser.wait_until("document.getElementById('claims').innerText.includes('O-1001')");
+    browser.wait_until("document.getElementById('movements').innerText.includes('reserve')");
+    assert_eq!(browser.value("document.activeElement.id"), "detail-title");
+    installation.publish(&[order("O-1002", "TEA-GREEN", 2), order("O-1003", HOSTILE, 1)]);
+    browser.wait_until("document.getElementById('claims').innerText.includes('O-1002')");
+    installation.publish(&[event("order-cancelled", "c-1", json!({"order_id": "O-1001"}))]);
+    browser.wait_until("!document.getElementById('claims').innerText.includes('O-1001')");
+    browser.wait_until("document.getElementById('changes').innerText.includes('onerror')");
+    browser.press("Escape");
+    assert_eq!(browser.value("document.getElementById('detail').hidden"), true);
+    assert_eq!(browser.value("document.activeElement.textContent"), "TEA-GREEN");
+
+    take_pictures(&mut browser, &installation);
+    browser.value("document.getElementById('next').click()");
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 13");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// What people see, for people to look at; and that nothing is cut off.
+fn take_pictures(browser: &mut Browser, installation: &Installation) {
+    let orders: Vec<Value> =
+        (1..=25).map(|number| order(&format!("O-2{number:03}"), &format!("MUG-{:03}", number % 8 + 1), 4)).collect();
+    installation.publish(&orders);
+    browser.value("document.getElementById('query').value = ''; document.getElementById('query').dispatchEvent(new Event('input'))");
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 50");
+    browser.wait_until("document.querySelectorAll('#changes li').length >= 10");
+    browser.screenshot("page-desktop-live");
+    browser.value("[...document.querySelectorAll('.sku')].find((sku) => sku.textContent === 'MUG-002').click()");
+    browser.wait_until("document.querySelectorAll('#claims tr').length >= 3");
+    browser.value("window.scrollTo(0, 0)");
+    for (name, width, height) in [("page-desktop", 1280, 1000), ("page-phone", 390, 844)] {
+        browser.resize(width, height);
+        browser.screenshot(name);
+        let cut_off = browser.value("document.documentElement.scrollWidth > document.documentElement.clientWidth");
+        assert_eq!(cut_off, false, "{name} is wider than its window");
+    }
+    browser.value("document.getElementById('detail').scrollIntoView()");
+    browser.screenshot("page-phone-detail");
+    browser.prefer("prefers-color-scheme", "dark");
+    browser.resize(1280, 1000);
+    browser.value("window.scrollTo(0, 0)");
+    browser.screenshot("page-desktop-dark");
+    browser.press("Escape");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_when_the_stream_is_away_and_comes_back_by_itself() {
+    let installation = Installation::new().await;
+    installation.publish(&[registered("TEA", 30)]);
+    let mut worker = installation.worker();
+    installation.wait_until_handled(1).await;
+    let mut browser = Browser::start();
+    browser.open(&format!("http://127.0.0.1:{}/", worker.http_port), 1280, 900);
+    browser.wait_until("document.getElementById('stream').dataset.state === 'live'");
+    browser.wait_until(&format!("{} === '30'", cell("TEA", ".available")));
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0), "an open stream must not hold a drain up");
+    browser.wait_until("document.getElementById('stream').dataset.state === 'away'");
+    assert_eq!(browser.value("document.getElementById('banner').hidden"), false);
+    installation.publish(&[order("O-1", "TEA", 4)]);
+    let _next = installation.worker_at(worker.http_port);
+    browser.wait_until("document.getElementById('stream').dataset.state === 'live'");
+    browser.wait_until(&format!("{} === '26'", cell("TEA", ".available")));
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
