@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::read::GzDecoder;
 
 /// A year of orders; its source and licence are told in `examples/retail/README.md`.
-const ORDERS: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/retail/online-retail-2010-2011.csv.gz"));
+const ORDERS: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/retail/online-retail-2010-2011.csv.gz"));
 /// Invoices that are read: enough for minutes without a repetition, and few enough to be read in no time.
 const MOST_INVOICES: usize = 2_500;
 /// SKUs that the demo's shop keeps, the most sold ones: a table that can be looked at.

@@ -1,26 +1,29 @@
 //! The demo in a terminal: orders, stock, alerts and rate, drawn a few times a second.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ratatui::DefaultTerminal;
+use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, List, ListItem, Paragraph, Row, Table};
-use ratatui::Frame;
 
+use super::figures::Figures;
 use super::tally::Tally;
 
 /// How long a key may wait to be noticed.
 const KEY_WAIT: Duration = Duration::from_millis(50);
+/// What the table of stock needs, in columns; the lists have the rest.
+const STOCK_WIDTH: u16 = 46;
 
-/// What stands in the head of the screen beside the figures.
+/// What stands in the head of the screen.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
-    /// The sidecar.
-    pub address: String,
+    /// How it stands.
+    pub figures: Figures,
     /// The SKU of the flash sale that is on.
     pub on_sale: Option<String>,
 }
@@ -44,8 +47,8 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn draw(&mut self, tally: &Tally, head: &Head, now: Instant) -> io::Result<()> {
-        self.terminal.draw(|frame| draw(frame, tally, head, now)).map(drop)
+    pub fn draw(&mut self, tally: &Tally, head: &Head) -> io::Result<()> {
+        self.terminal.draw(|frame| draw(frame, tally, head)).map(drop)
     }
 }
 
@@ -74,40 +77,45 @@ pub(super) fn wants_to_leave() -> io::Result<bool> {
     })
 }
 
-fn draw(frame: &mut Frame<'_>, tally: &Tally, head: &Head, now: Instant) {
+fn draw(frame: &mut Frame<'_>, tally: &Tally, head: &Head) {
     let [top, middle, bottom] =
-        Layout::vertical([Constraint::Length(4), Constraint::Min(8), Constraint::Length(1)]).areas(frame.area());
-    let [left, right] = Layout::horizontal([Constraint::Percentage(48), Constraint::Percentage(52)]).areas(middle);
+        Layout::vertical([Constraint::Length(5), Constraint::Min(8), Constraint::Length(1)]).areas(frame.area());
+    let [left, right] = Layout::horizontal([Constraint::Length(STOCK_WIDTH), Constraint::Min(20)]).areas(middle);
     let [upper, lower] = Layout::vertical([Constraint::Percentage(62), Constraint::Percentage(38)]).areas(right);
-    draw_head(frame, top, tally, head, now);
+    draw_head(frame, top, head);
     draw_stock(frame, left, tally, head);
     draw_list(frame, upper, " Orders ", tally.orders.iter(), order_style);
     draw_list(frame, lower, " Alerts ", tally.alerts.iter(), alert_style);
     frame.render_widget(Paragraph::new(" q or Ctrl-C ends").style(Style::new().fg(Color::DarkGray)), bottom);
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, tally: &Tally, head: &Head, now: Instant) {
-    let count = |name: &str| tally.answers.get(name).copied().unwrap_or_default();
+fn draw_head(frame: &mut Frame<'_>, area: Rect, head: &Head) {
+    let figures = &head.figures;
     let strong = Style::new().add_modifier(Modifier::BOLD);
-    let mut first = vec![
-        Span::styled(" Holdfast ", strong.fg(Color::Black).bg(Color::Green)),
-        Span::raw("  "),
-        Span::styled(head.address.clone(), strong),
-        Span::raw(format!("   {:.0} events/s   {} s", tally.rate(now), tally.elapsed(now).as_secs())),
+    let first = vec![
+        Span::raw(" Open "),
+        Span::styled(format!("{}/", figures.address), strong.fg(Color::Cyan).add_modifier(Modifier::UNDERLINED)),
+        Span::raw(" in a browser: the same, live"),
     ];
+    let mut second = vec![Span::styled(
+        format!(" {:.0} events/s   {:.0} s   {} events", figures.events_per_s, figures.seconds, figures.events),
+        strong,
+    )];
     if let Some(sku) = &head.on_sale {
-        first.push(Span::styled(format!("   flash sale: {sku}"), strong.fg(Color::Yellow)));
+        second.push(Span::styled(format!("   flash sale: {sku}"), strong.fg(Color::Yellow)));
     }
-    let second = format!(
-        " {} events, {} published | orders: {} granted, {} refused, {} cancelled | alerts: {}",
-        tally.events,
-        tally.announcements,
-        count("order granted"),
-        count("order refused"),
-        count("order cancelled"),
-        tally.low_stock,
+    let third = format!(
+        " orders: {} granted, {} refused, {} cancelled   restocks: {}   alerts: {}   published: {}",
+        figures.answered("order", "granted"),
+        figures.answered("order", "refused"),
+        figures.answered("order", "cancelled"),
+        figures.of_type("stock-received"),
+        figures.alerts,
+        figures.announcements,
     );
-    frame.render_widget(Paragraph::new(vec![Line::from(first), Line::from(second)]).block(Block::bordered()), area);
+    let lines = vec![Line::from(first), Line::from(second), Line::from(third)];
+    let title = Span::styled(" Holdfast ", strong.fg(Color::Black).bg(Color::Green));
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 
 fn draw_stock(frame: &mut Frame<'_>, area: Rect, tally: &Tally, head: &Head) {
@@ -121,11 +129,11 @@ fn draw_stock(frame: &mut Frame<'_>, area: Rect, tally: &Tally, head: &Head) {
         Row::new(cells.into_iter().chain([row.level.clone()])).style(level_style(&row.level))
     });
     let widths = [
-        Constraint::Min(10),
-        Constraint::Length(8),
+        Constraint::Min(7),
+        Constraint::Length(7),
         Constraint::Length(8),
         Constraint::Length(9),
-        Constraint::Length(9),
+        Constraint::Length(8),
     ];
     let header = Row::new(["SKU", "on hand", "reserved", "available", "level"]).style(Style::new().fg(Color::DarkGray));
     frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(" Stock ")), area);
@@ -167,6 +175,8 @@ fn alert_style(line: &str) -> Style {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use serde_json::json;
@@ -175,23 +185,29 @@ mod tests {
 
     fn shown(tally: &Tally, head: &Head, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, tally, head, Instant::now())).unwrap();
+        terminal.draw(|frame| draw(frame, tally, head)).unwrap();
         terminal.backend().to_string()
     }
 
     #[test]
     fn the_screen_shows_orders_stock_alerts_rate_and_the_address() {
         let mut tally = Tally::new(Instant::now());
-        tally.handled(Instant::now(), &["applied".to_owned()]);
+        tally.figures.address = "http://127.0.0.1:8080".to_owned();
+        tally.handled(Instant::now(), &[json!({"type": "stock-received", "id": "1"})], &["applied".to_owned()]);
         let after = json!({"on_hand": 9, "reserved": 2, "available": 7, "level": "low"});
         tally.announced("stock-changed", &json!({"seq": 1, "sku": "85123A", "after": after}));
         let low = json!({"seq": 2, "sku": "85123A", "level": "low", "previous_level": "normal", "available": 7});
         tally.announced("low-stock", &low);
         let answer = json!({"seq": 3, "kind": "order", "reference": "O-1", "outcome": "granted", "lines": []});
         tally.announced("reservation-result", &answer);
-        let head = Head { address: "http://127.0.0.1:8080".to_owned(), on_sale: Some("85123A".to_owned()) };
+        let head = Head { figures: tally.figures(Instant::now()), on_sale: Some("85123A".to_owned()) };
         let screen = shown(&tally, &head, 110, 30);
-        for part in ["http://127.0.0.1:8080", "events/s", "flash sale: 85123A", "85123A*", "O-1", "normal \u{2192} low"] {
+        let stock = "85123A* 9       2        7         low";
+        let alert = "85123A    normal \u{2192} low, 7 left";
+        let orders = "orders: 1 granted, 0 refused, 0 cancelled   restocks: 1   alerts: 1   published: 3";
+        for part in
+            ["http://127.0.0.1:8080/", "events/s", "flash sale: 85123A", stock, "O-1          granted", alert, orders]
+        {
             assert!(screen.contains(part), "{part} in\n{screen}");
         }
         // A small terminal shows less and breaks nothing.

@@ -6,6 +6,8 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::error::DemoError;
+
 /// A request that takes longer has failed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest event of the stream: an answer about every SKU of the shop, many times over.
@@ -25,7 +27,10 @@ struct Handled {
 
 impl SidecarClient {
     /// The sidecar at an address such as `http://127.0.0.1:8080`.
-    pub fn new(address: String) -> Result<Self, reqwest::Error> {
+    ///
+    /// # Errors
+    /// When the system has no client for it.
+    pub fn new(address: String) -> Result<Self, DemoError> {
         // The system's proxies are for the world outside, not for this machine.
         let http = Client::builder().no_proxy().build()?;
         Ok(Self { http, address })
@@ -40,34 +45,29 @@ impl SidecarClient {
     /// Hands events in; returns how each of them ended.
     ///
     /// # Errors
-    /// A sentence when the worker did not answer or refused the request. The same events can be handed in again: their
-    /// ids tell.
-    pub async fn hand_in(&self, events: &[Value]) -> Result<Vec<String>, String> {
+    /// When the worker did not answer or refused the request. The same events can be handed in again: their ids tell.
+    pub async fn hand_in(&self, events: &[Value]) -> Result<Vec<String>, DemoError> {
         let request = self.http.post(format!("{}/api/v1/events", self.address)).timeout(REQUEST_TIMEOUT).json(events);
-        let response = request.send().await.map_err(|error| error.to_string())?;
-        let response = expect_ok(response).await?;
-        let handled: Vec<Handled> = response.json().await.map_err(|error| error.to_string())?;
+        let handled: Vec<Handled> = expect_ok(request.send().await?).await?.json().await?;
         Ok(handled.into_iter().map(|event| event.outcome).collect())
     }
 
-    /// Listens to what is published, from the first announcement on.
+    /// Listens to what is published after a number; 0 is the beginning.
     ///
     /// # Errors
-    /// A sentence when the worker did not answer or refused the request.
-    pub async fn listen(&self) -> Result<Announcements, String> {
-        let request = self.http.get(format!("{}/api/v1/events/stream", self.address)).header("last-event-id", "0");
-        let response = request.send().await.map_err(|error| error.to_string())?;
-        Ok(Announcements { response: expect_ok(response).await?, unread: Vec::new(), read_to: 0 })
+    /// When the worker did not answer or refused the request.
+    pub async fn listen(&self, behind: i64) -> Result<Announcements, DemoError> {
+        let request = self.http.get(format!("{}/api/v1/events/stream", self.address)).header("last-event-id", behind);
+        let response = expect_ok(request.send().await?).await?;
+        Ok(Announcements { response, unread: Vec::new(), read_to: 0 })
     }
 }
 
-async fn expect_ok(response: Response) -> Result<Response, String> {
-    let status = response.status();
-    if status == StatusCode::OK {
-        return Ok(response);
+async fn expect_ok(response: Response) -> Result<Response, DemoError> {
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        status => Err(DemoError::Refused { status, body: response.text().await.unwrap_or_default() }),
     }
-    let body = response.text().await.unwrap_or_default();
-    Err(format!("the worker answered {status}: {body}"))
 }
 
 /// What is published, as it comes.
@@ -80,22 +80,22 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    /// The next announcement as a structured CloudEvent; nothing when the worker ended the stream. Cancel-safe: what
-    /// was received stays.
+    /// The next announcement as a structured CloudEvent with its number; nothing when the worker ended the stream, which
+    /// it does every few minutes. Cancel-safe: what was received stays.
     ///
     /// # Errors
-    /// A sentence when the connection broke or what came is no stream of events.
-    pub async fn next(&mut self) -> Result<Option<Value>, String> {
+    /// When the connection broke or what came is no announcement.
+    pub async fn next(&mut self) -> Result<Option<(i64, Value)>, DemoError> {
         loop {
             while let Some(line) = self.take_line() {
                 if let Some(data) = line.strip_prefix("data:") {
-                    return serde_json::from_str(data).map(Some).map_err(|error| error.to_string());
+                    return announcement(data).map(Some);
                 }
             }
             if self.unread.len() > MAX_EVENT_BYTES {
-                return Err(format!("a line of the stream is longer than {MAX_EVENT_BYTES} bytes"));
+                return Err(DemoError::Stream(format!("a line is longer than {MAX_EVENT_BYTES} bytes")));
             }
-            match self.response.chunk().await.map_err(|error| error.to_string())? {
+            match self.response.chunk().await? {
                 Some(chunk) => self.unread.extend_from_slice(&chunk),
                 None => return Ok(None),
             }
@@ -112,4 +112,11 @@ impl Announcements {
         self.read_to = 0;
         Some(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
+}
+
+fn announcement(data: &str) -> Result<(i64, Value), DemoError> {
+    let event: Value = serde_json::from_str(data).map_err(|error| DemoError::Stream(error.to_string()))?;
+    // What has no number is a problem that the worker tells of in the stream.
+    let seq = event["data"]["seq"].as_i64().ok_or_else(|| DemoError::Stream(data.to_owned()))?;
+    Ok((seq, event))
 }

@@ -1,9 +1,11 @@
 //! What the demo has seen so far: the numbers and lists that it shows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::figures::Figures;
 
 /// How many of the latest orders and alerts are kept.
 const MOST_LATEST: usize = 100;
@@ -25,16 +27,13 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Tally {
     began: Instant,
-    pub events: u64,
-    pub outcomes: BTreeMap<String, u64>,
-    pub announcements: u64,
-    pub last_seq: i64,
-    pub answers: BTreeMap<String, u64>,
+    pub figures: Figures,
     pub rows: BTreeMap<String, Row>,
     pub orders: VecDeque<String>,
     pub alerts: VecDeque<String>,
-    pub low_stock: u64,
     sent: VecDeque<(Instant, u64)>,
+    /// The ids of events whose answers are on their way.
+    unanswered: HashSet<String>,
 }
 
 impl Tally {
@@ -42,35 +41,41 @@ impl Tally {
     pub fn new(began: Instant) -> Self {
         Self {
             began,
-            events: 0,
-            outcomes: BTreeMap::new(),
-            announcements: 0,
-            last_seq: 0,
-            answers: BTreeMap::new(),
+            figures: Figures::default(),
             rows: BTreeMap::new(),
             orders: VecDeque::new(),
             alerts: VecDeque::new(),
-            low_stock: 0,
             sent: VecDeque::new(),
+            unanswered: HashSet::new(),
         }
     }
 
-    /// Notes what the worker answered to events that were handed to it at one moment.
-    pub fn handled(&mut self, now: Instant, outcomes: &[String]) {
-        self.events += outcomes.len() as u64;
-        for outcome in outcomes {
-            *self.outcomes.entry(outcome.clone()).or_default() += 1;
+    /// Notes events that were handed in at one moment, and how the worker said that each of them ended.
+    pub fn handled(&mut self, now: Instant, events: &[Value], outcomes: &[String]) {
+        for (event, outcome) in events.iter().zip(outcomes) {
+            let event_type = event["type"].as_str().unwrap_or_default();
+            *self.figures.handed_in.entry(event_type.to_owned()).or_default() += 1;
+            *self.figures.outcomes.entry(outcome.clone()).or_default() += 1;
+            // A cancellation that overtakes its order is answered when that comes, if ever; these are always.
+            if matches!(event_type, "cart-updated" | "order-created") && matches!(&**outcome, "applied" | "refused") {
+                self.unanswered.extend(event["id"].as_str().map(str::to_owned));
+            }
         }
+        self.figures.events += outcomes.len() as u64;
         self.sent.push_back((now, outcomes.len() as u64));
         while self.sent.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_OVER) {
             self.sent.pop_front();
         }
     }
 
-    /// Notes something that was published. Returns the SKU when its stock fell low.
+    /// How many answers are on their way.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.len()
+    }
+
+    /// Notes something that was published. Returns the SKU when its stock is low.
     pub fn announced(&mut self, event_type: &str, data: &Value) -> Option<String> {
-        self.announcements += 1;
-        self.last_seq = data["seq"].as_i64().unwrap_or(self.last_seq);
+        self.count(data);
         match event_type {
             "stock-changed" => self.stock_changed(data),
             "low-stock" => return self.level_changed(data),
@@ -92,20 +97,27 @@ impl Tally {
         now.duration_since(self.began)
     }
 
-    /// The figures as one JSON object.
-    pub fn summary(&self, now: Instant) -> Value {
-        let seconds = self.elapsed(now).as_secs_f64();
-        json!({
-            "seconds": (seconds * 10.0).round() / 10.0,
-            "events": self.events,
-            "events_per_s": (self.events as f64 / seconds.max(0.1)).round(),
-            "outcomes": self.outcomes,
-            "announcements": self.announcements,
-            "last_seq": self.last_seq,
-            "answers": self.answers,
-            "low_stock": self.low_stock,
-            "skus": self.rows.len(),
-        })
+    /// The figures as they stand now.
+    pub fn figures(&self, now: Instant) -> Figures {
+        Figures {
+            seconds: rounded(self.elapsed(now).as_secs_f64()),
+            events_per_s: rounded(self.rate(now)),
+            unanswered: self.unanswered.len() as u64,
+            skus: self.rows.len(),
+            ..self.figures.clone()
+        }
+    }
+
+    fn count(&mut self, data: &Value) {
+        self.figures.announcements += 1;
+        let seq = data["seq"].as_i64().unwrap_or_default();
+        let expected = self.figures.last_seq + 1;
+        if seq < expected {
+            self.figures.repeats += 1;
+        } else {
+            self.figures.holes += seq.abs_diff(expected);
+            self.figures.last_seq = seq;
+        }
     }
 
     fn stock_changed(&mut self, data: &Value) {
@@ -117,7 +129,7 @@ impl Tally {
             reserved: units("reserved"),
             available: units("available"),
             level: after["level"].as_str().unwrap_or_default().to_owned(),
-            changed: self.announcements,
+            changed: self.figures.announcements,
         };
         self.rows.insert(sku.to_owned(), row);
     }
@@ -126,28 +138,52 @@ impl Tally {
         let (sku, level) = (data["sku"].as_str()?, data["level"].as_str()?);
         let previous = data["previous_level"].as_str().unwrap_or_default();
         let available = data["available"].as_i64().unwrap_or_default();
-        self.low_stock += 1;
+        if depth(level) > depth(previous) {
+            self.figures.alerts += 1;
+        } else {
+            self.figures.recoveries += 1;
+        }
         keep(&mut self.alerts, format!("{sku:<9} {previous} \u{2192} {level}, {available} left"));
-        matches!(level, "low" | "critical" | "out").then(|| sku.to_owned())
+        (depth(level) > 0).then(|| sku.to_owned())
     }
 
     fn answered(&mut self, data: &Value) {
-        let (Some(kind), Some(outcome)) = (data["kind"].as_str(), data["outcome"].as_str()) else { return };
-        *self.answers.entry(format!("{kind} {outcome}")).or_default() += 1;
-        if kind != "order" {
-            return;
+        if let Some(id) = data["cause"]["id"].as_str() {
+            self.unanswered.remove(id);
         }
-        let lines = data["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let units: i64 = lines.iter().filter_map(|line| line["granted"].as_i64()).sum();
-        let short: Vec<String> = lines
-            .iter()
-            .filter(|line| line["reason"].is_string())
-            .map(|line| format!("{} of {} {}", line["available"], line["requested"], line["sku"].as_str().unwrap_or("?")))
-            .collect();
-        let reference = data["reference"].as_str().unwrap_or("?");
-        let detail = if short.is_empty() { format!("{units} units") } else { format!("there are {}", short.join(", ")) };
-        keep(&mut self.orders, format!("{reference:<12} {outcome:<10} {detail}"));
+        let (Some(kind), Some(outcome)) = (data["kind"].as_str(), data["outcome"].as_str()) else { return };
+        *self.figures.answers.entry(kind.to_owned()).or_default().entry(outcome.to_owned()).or_default() += 1;
+        if kind == "order" {
+            keep(&mut self.orders, order_line(outcome, data));
+        }
     }
+}
+
+fn order_line(outcome: &str, data: &Value) -> String {
+    let lines = data["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let units: i64 = lines.iter().filter_map(|line| line["granted"].as_i64()).sum();
+    let short: Vec<String> = lines
+        .iter()
+        .filter(|line| line["reason"].is_string())
+        .map(|line| format!("{} of {} {}", line["available"], line["requested"], line["sku"].as_str().unwrap_or("?")))
+        .collect();
+    let reference = data["reference"].as_str().unwrap_or("?");
+    let detail = if short.is_empty() { format!("{units} units") } else { format!("there are {}", short.join(", ")) };
+    format!("{reference:<12} {outcome:<10} {detail}")
+}
+
+/// How low a level is.
+fn depth(level: &str) -> u8 {
+    match level {
+        "low" => 1,
+        "critical" => 2,
+        "out" => 3,
+        _ => 0,
+    }
+}
+
+fn rounded(figure: f64) -> f64 {
+    (figure * 10.0).round() / 10.0
 }
 
 fn keep(list: &mut VecDeque<String>, line: String) {
@@ -157,6 +193,8 @@ fn keep(list: &mut VecDeque<String>, line: String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -171,18 +209,41 @@ mod tests {
         let lines = json!([{"sku": "A", "requested": 9, "granted": 0, "available": 7, "reason": "insufficient_stock"}]);
         let refused = json!({"seq": 4, "kind": "order", "reference": "O-1", "outcome": "refused", "lines": lines});
         tally.announced("reservation-result", &refused);
-        assert_eq!((tally.rows["A"].available, tally.low_stock, tally.last_seq), (7, 2, 4));
-        assert_eq!(tally.answers["order refused"], 1);
+        let figures = tally.figures(Instant::now());
+        assert_eq!((tally.rows["A"].available, figures.last_seq), (7, 4));
+        assert_eq!((figures.alerts, figures.recoveries, figures.answered("order", "refused")), (1, 1, 1));
         assert!(tally.orders[0].contains("there are 7 of 9 A"), "{:?}", tally.orders);
+    }
+
+    #[test]
+    fn numbers_that_come_again_or_never_are_counted() {
+        let mut tally = Tally::new(Instant::now());
+        for seq in [1, 2, 2, 5, 4, 6] {
+            tally.announced("stock-changed", &json!({"seq": seq, "sku": "A"}));
+        }
+        let figures = tally.figures(Instant::now());
+        assert_eq!((figures.repeats, figures.holes, figures.last_seq), (2, 2, 6));
+    }
+
+    #[test]
+    fn an_order_waits_for_its_answer_and_a_cancellation_does_not() {
+        let mut tally = Tally::new(Instant::now());
+        let event = |event_type: &str, id: &str| json!({"type": event_type, "id": id});
+        let events = [event("order-created", "1"), event("cart-updated", "2"), event("order-cancelled", "3")];
+        tally.handled(Instant::now(), &events, &["refused".to_owned(), "ignored".to_owned(), "applied".to_owned()]);
+        assert_eq!((tally.unanswered(), tally.figures.of_type("order-cancelled")), (1, 1));
+        tally.announced("reservation-result", &json!({"seq": 1, "cause": {"id": "1"}}));
+        assert_eq!(tally.unanswered(), 0);
     }
 
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
         let began = Instant::now();
         let mut tally = Tally::new(began);
-        tally.handled(began + Duration::from_secs(1), &vec!["applied".to_owned(); 500]);
-        tally.handled(began + Duration::from_secs(20), &vec!["applied".to_owned(); 100]);
+        let (events, outcomes) = (vec![json!({"type": "order-cancelled"}); 500], vec!["applied".to_owned(); 500]);
+        tally.handled(began + Duration::from_secs(1), &events, &outcomes);
+        tally.handled(began + Duration::from_secs(20), &events[..100], &outcomes[..100]);
         assert!((tally.rate(began + Duration::from_secs(20)) - 20.0).abs() < 0.001);
-        assert_eq!(tally.summary(began + Duration::from_secs(20))["outcomes"]["applied"], 600);
+        assert_eq!(tally.figures.outcomes["applied"], 600);
     }
 }

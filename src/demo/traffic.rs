@@ -1,4 +1,5 @@
-//! What the demo's customers and its warehouse do: the same seed gives the same events.
+//! What the demo's customers and its warehouse do. The same seed brings the same customers; when a delivery comes is up
+//! to the stock.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -14,24 +15,34 @@ const ORDERS_IN_STOCK: usize = 120;
 const LEAST_STOCK: i64 = 24;
 /// A delivery comes so many events after stock fell low.
 const DELIVERY_AFTER: u64 = 60;
-/// A flash sale begins after so many events, and again after as many.
-const SALE_EVERY: u64 = 600;
+/// The first flash sale begins after so many events of customers.
+const SALE_AFTER: u64 = 400;
+/// From the beginning of one flash sale to the next, in events.
+const SALE_EVERY: u64 = 1_000;
 /// How many events a flash sale lasts.
-const SALE_LASTS: u64 = 150;
+const SALE_LASTS: u64 = 300;
 /// Of a hundred events during a sale, those that are about what is on sale.
 const SALE_PERCENT: u32 = 75;
 /// Of a hundred customers, those who leave their cart behind.
 const LEAVING_PERCENT: u32 = 8;
+/// Of a hundred customers who order, those who regret it; beside those who do in the file.
+const REGRETTING_PERCENT: u32 = 5;
+/// How long a cart holds units, in seconds: short, so that one that was left behind is seen to expire.
+const CART_TTL_S: u32 = 20;
+/// Why orders are cancelled.
+const REASON: &str = "the customer changed their mind";
 /// The publisher of all of it.
-pub(super) const SOURCE: &str = "/demo";
+const SOURCE: &str = "/demo";
 
 /// The shop's events, one after the other, without end.
 #[derive(Debug)]
 pub(super) struct Traffic {
     catalogue: Catalogue,
     chance: fastrand::Rng,
-    /// Events so far, which number their ids.
+    /// Events of customers so far, which number their ids.
     made: u64,
+    /// Deliveries so far.
+    delivered: u64,
     /// Which invoice the next customer brings, and how often all of them were brought.
     next_invoice: usize,
     round: u64,
@@ -39,6 +50,7 @@ pub(super) struct Traffic {
     deliveries: VecDeque<Delivery>,
     sale: Option<Sale>,
     sales: u64,
+    sale_orders: u64,
     lots: HashMap<String, i64>,
 }
 
@@ -53,8 +65,6 @@ struct Delivery {
 struct Sale {
     sku: String,
     ends: u64,
-    /// Orders so far.
-    orders: u64,
 }
 
 impl Traffic {
@@ -66,12 +76,14 @@ impl Traffic {
             catalogue,
             chance: fastrand::Rng::with_seed(seed),
             made: 0,
+            delivered: 0,
             next_invoice: 0,
             round: 0,
             customers: Vec::new(),
             deliveries: VecDeque::new(),
             sale: None,
             sales: 0,
+            sale_orders: 0,
             lots,
         }
     }
@@ -125,10 +137,19 @@ impl Traffic {
         self.sale.as_ref().map(|sale| sale.sku.as_str())
     }
 
+    /// Flash sales begun, and orders of what was on sale.
+    pub fn sales(&self) -> (u64, u64) {
+        (self.sales, self.sale_orders)
+    }
+
     fn deliver(&mut self, sku: &str) -> Value {
         let lot = self.lots.get(sku).copied().unwrap_or(LEAST_STOCK);
-        let receipt = format!("R-{}", self.made);
-        self.event("stock-received", json!({"receipt_id": receipt, "lines": [{"sku": sku, "quantity": lot}]}))
+        self.delivered += 1;
+        let receipt = format!("R-{}", self.delivered);
+        let body = json!({"receipt_id": receipt, "lines": [{"sku": sku, "quantity": lot}]});
+        let mut event = unnamed("stock-received", body);
+        event["id"] = format!("delivery-{}", self.delivered).into();
+        event
     }
 
     /// Begins and ends flash sales; an order of what is on sale, now and then.
@@ -136,19 +157,18 @@ impl Traffic {
         if self.sale.as_ref().is_some_and(|sale| sale.ends <= self.made) {
             self.sale = None;
         }
-        if self.sale.is_none() && self.made / SALE_EVERY > self.sales {
+        if self.sale.is_none() && self.made >= SALE_AFTER + self.sales * SALE_EVERY {
             self.sales += 1;
             let sku = self.catalogue.skus[self.chance.usize(..self.catalogue.skus.len().min(12))].clone();
-            self.sale = Some(Sale { sku, ends: self.made + SALE_LASTS, orders: 0 });
+            self.sale = Some(Sale { sku, ends: self.made + SALE_LASTS });
         }
         if self.sale.is_none() || self.chance.u32(..100) >= SALE_PERCENT {
             return None;
         }
         let quantity = self.chance.i64(1..=3);
-        let sale = self.sale.as_mut()?;
-        sale.orders += 1;
-        let order = format!("SALE-{}-{}", self.sales, sale.orders);
-        let lines = json!([{"sku": sale.sku, "quantity": quantity}]);
+        let lines = json!([{"sku": self.sale.as_ref()?.sku, "quantity": quantity}]);
+        self.sale_orders += 1;
+        let order = format!("SALE-{}", self.sale_orders);
         Some(self.event("order-created", json!({"order_id": order, "lines": lines})))
     }
 
@@ -164,7 +184,7 @@ impl Traffic {
         match invoice {
             Invoice::Bought(order) => self.visit(&reference(&order.number), &order),
             Invoice::CalledOff { order, parts } => {
-                let mut body = json!({"order_id": reference(&order), "reason": "the customer changed their mind"});
+                let mut body = json!({"order_id": reference(&order), "reason": REASON});
                 if let Some(parts) = parts {
                     body["lines"] = lines(&parts);
                 }
@@ -180,12 +200,16 @@ impl Traffic {
         let mut basket = BTreeMap::new();
         for (version, (sku, units)) in (1..).zip(&order.lines) {
             basket.insert(sku.clone(), *units);
-            let body = json!({"cart_id": cart, "cart_version": version, "lines": lines(&basket)});
+            let body = json!({"cart_id": cart, "cart_version": version, "lines": lines(&basket), "ttl_s": CART_TTL_S});
             events.push_back(unnamed("cart-updated", body));
         }
         if self.chance.u32(..100) >= LEAVING_PERCENT {
             let body = json!({"order_id": number, "cart_id": cart, "lines": lines(&order.lines)});
             events.push_back(unnamed("order-created", body));
+            if self.chance.u32(..100) < REGRETTING_PERCENT {
+                let body = json!({"order_id": number, "reason": REASON});
+                events.push_back(unnamed("order-cancelled", body));
+            }
         }
         events
     }
@@ -236,16 +260,32 @@ mod tests {
     fn a_shop_sees_baskets_that_grow_orders_cancellations_and_sales() {
         let mut traffic = traffic(3);
         traffic.opening();
-        let mut on_sale = 0;
+        let mut on_sale: u64 = 0;
         let mut types: HashMap<String, usize> = HashMap::new();
         for _ in 0..5_000 {
             let event = traffic.next();
             *types.entry(event["type"].as_str().unwrap().to_owned()).or_default() += 1;
-            on_sale += usize::from(traffic.on_sale().is_some());
+            on_sale += u64::from(traffic.on_sale().is_some());
         }
         assert!(types["cart-updated"] > types["order-created"], "{types:?}");
         assert!(types["order-created"] > 500 && types["order-cancelled"] > 5, "{types:?}");
-        assert!((500..2_000).contains(&on_sale), "{on_sale}");
+        assert_eq!(on_sale, 5 * SALE_LASTS);
+        assert!(traffic.sales().1 > on_sale * 6 / 10, "{:?}", traffic.sales());
+    }
+
+    #[test]
+    fn deliveries_come_between_customers_and_change_nothing_of_what_they_do() {
+        let (mut without, mut with) = (traffic(5), traffic(5));
+        let of_customers = |event: &Value| event["type"] != "stock-received";
+        let expected: Vec<Value> = (0..1_000).map(|_| without.next()).collect();
+        let skus = with.catalogue.skus.clone();
+        let seen = (0..1_100).map(|number| {
+            with.restock(&skus[number % skus.len()]);
+            with.next()
+        });
+        let seen: Vec<Value> = seen.filter(of_customers).collect();
+        assert!(seen.len() > 500, "{}", seen.len());
+        assert_eq!(seen[..500], expected[..500]);
     }
 
     #[test]
