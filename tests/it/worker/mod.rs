@@ -3,6 +3,7 @@
 mod browser;
 mod commands;
 mod crashes;
+mod demo;
 mod embedded;
 mod ends;
 mod faults;
