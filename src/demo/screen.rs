@@ -202,7 +202,7 @@ mod tests {
         tally.announced("reservation-result", &answer);
         let head = Head { figures: tally.figures(Instant::now()), on_sale: Some("85123A".to_owned()) };
         let screen = shown(&tally, &head, 110, 30);
-        let stock = "85123A* 9       2        7         low";
+        let stock = "85123A*  9       2        7         low";
         let alert = "85123A    normal \u{2192} low, 7 left";
         let orders = "orders: 1 granted, 0 refused, 0 cancelled   restocks: 1   alerts: 1   published: 3";
         for part in

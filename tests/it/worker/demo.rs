@@ -1,6 +1,6 @@
 //! `holdfast demo`: a shop on a worker of its own, as whoever starts it sees it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -153,23 +153,34 @@ fn settings_of_servers_are_left_alone_and_flags_for_them_refused() {
 }
 
 #[test]
-fn a_terminal_is_drawn_on_and_given_back() {
+fn a_terminal_is_drawn_on_and_given_back_at_a_key() {
     let folder = folder();
-    let shell = format!(
-        "stty cols 110 rows 36; {} demo --for 3s --rate 300 --http-listen 127.0.0.1:{}",
-        env!("CARGO_BIN_EXE_holdfast"),
-        free_port()
-    );
-    let output = Command::new("script")
+    let listen = format!("127.0.0.1:{}", free_port());
+    let shell =
+        format!("stty cols 110 rows 36; {} demo --rate 300 --http-listen {listen}", env!("CARGO_BIN_EXE_holdfast"));
+    let child = Command::new("script")
         .args(["--quiet", "--return", "--command", &shell, "/dev/null"])
         .env("TMPDIR", folder.path())
         .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
         .expect("util-linux should be installed");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in ["Holdfast", "Stock", "Orders", "Alerts", "events/s", "\u{1b}[?1049h"] {
+    let mut worker = Worker { child, http_port: 0 };
+    let mut keyboard = worker.child.stdin.take().expect("it was asked for");
+    let mut screen = worker.child.stdout.take().expect("it was asked for");
+    let mut drawn = Vec::new();
+    let mut piece = [0; 4_096];
+    while !String::from_utf8_lossy(&drawn).contains("granted") {
+        let length = screen.read(&mut piece).expect("the terminal should go on");
+        assert!(length > 0, "{}", String::from_utf8_lossy(&drawn));
+        drawn.extend_from_slice(&piece[..length]);
+    }
+    keyboard.write_all(b"q").expect("the keyboard should be read");
+    screen.read_to_end(&mut drawn).expect("the terminal should end");
+    let text = String::from_utf8_lossy(&drawn);
+    assert_eq!(worker.wait(), Some(0), "{text}");
+    for part in ["Holdfast", "Stock", "Orders", "Alerts", "events/s", &listen, "\u{1b}[?1049h"] {
         assert!(text.contains(part), "{part:?} in {text:?}");
     }
     let (_, after) = text.rsplit_once("\u{1b}[?1049l").expect("the screen should be given back");
