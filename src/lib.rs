@@ -4,6 +4,7 @@ pub mod app;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod fail_point;

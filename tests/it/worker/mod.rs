@@ -3,6 +3,7 @@
 
 pub mod browser;
 mod commands;
+mod demo;
 mod embedded;
 mod ends;
 mod faults;
