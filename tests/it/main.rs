@@ -18,12 +18,15 @@ mod local_replay;
 mod local_sink;
 mod local_source;
 mod local_support;
+#[path = "../model/mod.rs"]
+mod model;
 mod nats_admin;
 mod nats_outage;
 mod nats_replay;
 mod nats_sink;
 mod nats_source;
 mod nats_support;
+mod on_model;
 mod on_postgres;
 mod on_sqlite;
 mod relay;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::servers::{shared_kafka, shared_nats};
-use crate::shop::{OnPostgres, OnSqlite, StoreKind, new_database};
+use crate::shop::{OnPostgres, OnSqlite, new_database};
 
 /// Longer than anything here takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(90);
