@@ -74,7 +74,8 @@ impl StoreKind for OnPostgres {
     async fn commit_and_die(url: &String, entries: &[Entry], bench: &Bench, moment: usize) -> Ended {
         let port = tokio::task::spawn_blocking(shared_postgres).await.expect("it runs").port;
         let proxy = CuttingProxy::before(port).await;
-        let store = Self::connect(&url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port))).await;
+        let through = url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port));
+        let store = Self::connect(&format!("{through}?sslmode=disable")).await;
         proxy.cut_after(moment);
         let judge = |loaded| bench.judge(entries, loaded);
         match store.commit(entries, &judge).await {
