@@ -29,6 +29,7 @@ run: setup servers build ## Start servers and a worker, and watch a week of a sh
 
 test: setup servers lint ## Lint, then run every test against real servers
 	cargo test --all-features
+	$(PYTHON) tools/count_tests.py
 	$(PYTHON) tools/check_compose.py
 
 lint: ## Check format and lints

@@ -172,11 +172,10 @@ fn numbers(tables: &Tables) -> Looked {
         }
     }
     let counter = (tables.last_number, tables.last_seq);
-    if let Some((_, last)) = tables.outbox.last_key_value() {
-        if (last.number, last.last_seq()) != counter {
-            let expected = told(last.number, last.last_seq());
-            differing.push(("counter".to_owned(), expected, told(counter.0, counter.1)));
-        }
+    if let Some(last) = tables.outbox.values().last().map(|last| (last.number, last.last_seq()))
+        && last != counter
+    {
+        differing.push(("counter".to_owned(), told(last.0, last.1), told(counter.0, counter.1)));
     }
     if tables.mark.number > counter.0 || tables.mark.seq > counter.1 {
         let expected = format!("at most {}", told(counter.0, counter.1));

@@ -142,40 +142,39 @@ impl Dialect {
     }
 }
 
-fn counters((on_hand, cart_held, order_reserved, safety_stock): (i64, i64, i64, i64)) -> Counters {
-    Counters { on_hand, cart_held, order_reserved, safety_stock }
-}
-
 /// Reads everything over one connection. The text stands once; the types of the two drivers have nothing in common.
 macro_rules! read_kept {
     ($connection:ty, $name:ident, $dialect:expr) => {
         /// Everything that the database keeps, of one moment.
         pub async fn $name(connection: &mut $connection) -> Kept {
-            async fn all<T>(connection: &mut $connection, query: String) -> Vec<T>
+            async fn all<T, K>(connection: &mut $connection, query: String, kept: fn(T) -> K) -> Vec<K>
             where
                 T: for<'r> sqlx::FromRow<'r, <<$connection as Connection>::Database as sqlx::Database>::Row>
                     + Send
                     + Unpin,
             {
                 let rows = sqlx::query_as(AssertSqlSafe(query.clone())).fetch_all(connection).await;
-                rows.unwrap_or_else(|error| panic!("{query}: {error}"))
+                rows.unwrap_or_else(|error| panic!("{query}: {error}")).into_iter().map(kept).collect()
             }
             sqlx::raw_sql($dialect.snapshot).execute(&mut *connection).await.expect("a transaction that reads");
             let [inbox, days, sources, stock, movements, claims, lines, letters, outbox, last] = $dialect.queries();
-            let inbox = all::<(i64, String, Uuid, i64, i64)>(connection, inbox).await;
-            let days = all::<(i64, i64, bool)>(connection, days).await;
-            let sources = all::<(String,)>(connection, sources).await;
-            let stock = all::<(String, String, i64, i64, i64, i64, String, i64)>(connection, stock).await;
-            let movements =
-                all::<(String, String, i64, String, Option<String>, i64, i64, i64, i64)>(connection, movements).await;
-            let claims =
-                all::<(String, String, String, i64, Option<i64>, Option<Vec<u8>>, bool)>(connection, claims).await;
-            let lines = all::<(String, String, String, String, i64)>(connection, lines).await;
-            let letters = all::<(String, i64, i64, String, String)>(connection, letters).await;
-            let outbox = all::<(i64, i64, i64, Vec<u8>)>(connection, outbox).await;
-            let last = all::<(i64, i64)>(connection, last).await;
+            let last: Vec<(i64, i64)> = all(connection, last, |last| last).await;
+            let (last_number, last_seq) = last[0];
+            let kept = Kept {
+                inbox: all(connection, inbox, key).await,
+                days: all(connection, days, day).await,
+                sources: all(connection, sources, |(name,): (String,)| name).await,
+                stock: all(connection, stock, stock_row).await,
+                movements: all(connection, movements, movement).await,
+                claims: all(connection, claims, claim).await,
+                claim_lines: all(connection, lines, line).await,
+                dead_letters: all(connection, letters, letter).await,
+                outbox: all(connection, outbox, batch).await,
+                last_number,
+                last_seq,
+            };
             sqlx::raw_sql("rollback").execute(&mut *connection).await.expect("it ends");
-            kept(inbox, days, sources, stock, movements, claims, lines, letters, outbox, last)
+            kept.sorted()
         }
     };
 }
@@ -183,75 +182,48 @@ macro_rules! read_kept {
 read_kept!(PgConnection, kept_on_postgres, Dialect::POSTGRES);
 read_kept!(SqliteConnection, kept_on_sqlite, Dialect::SQLITE);
 
-#[expect(clippy::too_many_arguments, clippy::type_complexity, reason = "one list a table")]
-fn kept(
-    inbox: Vec<(i64, String, Uuid, i64, i64)>,
-    days: Vec<(i64, i64, bool)>,
-    sources: Vec<(String,)>,
-    stock: Vec<(String, String, i64, i64, i64, i64, String, i64)>,
-    movements: Vec<(String, String, i64, String, Option<String>, i64, i64, i64, i64)>,
-    claims: Vec<(String, String, String, i64, Option<i64>, Option<Vec<u8>>, bool)>,
-    lines: Vec<(String, String, String, String, i64)>,
-    letters: Vec<(String, i64, i64, String, String)>,
-    outbox: Vec<(i64, i64, i64, Vec<u8>)>,
-    last: Vec<(i64, i64)>,
-) -> Kept {
-    let day = |day: i64| Day(i32::try_from(day).expect("a day of the calendar"));
-    let inbox = inbox.into_iter().map(|(of, source, key, fingerprint, outcome)| KeptKey {
-        day: day(of),
-        source,
-        key,
-        fingerprint,
-        outcome,
-    });
-    let days =
-        days.into_iter().map(|(of, on, is_dropped)| KeptDay { day: day(of), last_written_on: day(on), is_dropped });
-    let stock = stock.into_iter().map(|(sku, location, on_hand, held, reserved, safety, level, version)| KeptStock {
-        key: StockKey::new(sku, location),
-        counters: counters((on_hand, held, reserved, safety)),
-        level,
-        version,
-    });
-    let movements = movements.into_iter().map(|(sku, location, version, cause_type, reference, a, b, c, d)| {
-        let (key, change) = (StockKey::new(sku, location), counters((a, b, c, d)));
-        KeptMovement { key, version, cause_type, reference, change }
-    });
-    let claims = claims.into_iter().map(|(kind, reference, state, revision, expires_at, remembered, is_answered)| {
-        let expires_at = expires_at.map(Timestamp);
-        KeptClaim { kind, reference, state, revision, expires_at, remembered, is_answered }
-    });
-    let lines = lines.into_iter().map(|(kind, reference, sku, location, units)| KeptLine {
-        kind,
-        reference,
-        key: StockKey::new(sku, location),
-        units,
-    });
-    let letters = letters.into_iter().map(|(topic, partition, offset, reason, detail)| KeptLetter {
-        topic,
-        partition,
-        offset,
-        reason,
-        detail,
-    });
-    let outbox = outbox.into_iter().map(|(number, first_seq, announcements, content)| KeptBatch {
-        number,
-        first_seq,
-        announcements,
-        content,
-    });
-    let (last_number, last_seq) = last[0];
-    Kept {
-        inbox: inbox.collect(),
-        days: days.collect(),
-        sources: sources.into_iter().map(|(name,)| name).collect(),
-        stock: stock.collect(),
-        movements: movements.collect(),
-        claims: claims.collect(),
-        claim_lines: lines.collect(),
-        dead_letters: letters.collect(),
-        outbox: outbox.collect(),
-        last_number,
-        last_seq,
-    }
-    .sorted()
+fn named_day(days: i64) -> Day {
+    Day(i32::try_from(days).expect("a day of the calendar"))
+}
+
+fn key((day, source, key, fingerprint, outcome): (i64, String, Uuid, i64, i64)) -> KeptKey {
+    KeptKey { day: named_day(day), source, key, fingerprint, outcome }
+}
+
+fn day((day, last_written_on, is_dropped): (i64, i64, bool)) -> KeptDay {
+    KeptDay { day: named_day(day), last_written_on: named_day(last_written_on), is_dropped }
+}
+
+type StockColumns = (String, String, i64, i64, i64, i64, String, i64);
+
+fn stock_row(columns: StockColumns) -> KeptStock {
+    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version) = columns;
+    let counters = Counters { on_hand, cart_held, order_reserved, safety_stock };
+    KeptStock { key: StockKey::new(sku, location), counters, level, version }
+}
+
+type MovementColumns = (String, String, i64, String, Option<String>, i64, i64, i64, i64);
+
+fn movement(columns: MovementColumns) -> KeptMovement {
+    let (sku, location, version, cause_type, reference, on_hand, cart_held, order_reserved, safety_stock) = columns;
+    let change = Counters { on_hand, cart_held, order_reserved, safety_stock };
+    KeptMovement { key: StockKey::new(sku, location), version, cause_type, reference, change }
+}
+
+type ClaimColumns = (String, String, String, i64, Option<i64>, Option<Vec<u8>>, bool);
+
+fn claim((kind, reference, state, revision, expires_at, remembered, is_answered): ClaimColumns) -> KeptClaim {
+    KeptClaim { kind, reference, state, revision, expires_at: expires_at.map(Timestamp), remembered, is_answered }
+}
+
+fn line((kind, reference, sku, location, units): (String, String, String, String, i64)) -> KeptLine {
+    KeptLine { kind, reference, key: StockKey::new(sku, location), units }
+}
+
+fn letter((topic, partition, offset, reason, detail): (String, i64, i64, String, String)) -> KeptLetter {
+    KeptLetter { topic, partition, offset, reason, detail }
+}
+
+fn batch((number, first_seq, announcements, content): (i64, i64, i64, Vec<u8>)) -> KeptBatch {
+    KeptBatch { number, first_seq, announcements, content }
 }
