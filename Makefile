@@ -35,6 +35,7 @@ watch: setup servers build ## Watch a worker on real servers take a week of a sh
 
 test: setup servers lint ## Lint, then run every test against real servers
 	cargo test --all-features
+	$(PYTHON) tools/count_tests.py
 	$(PYTHON) tools/check_compose.py
 
 lint: ## Check format and lints

@@ -19,12 +19,15 @@ mod local_sink;
 mod local_source;
 mod local_support;
 mod market;
+#[path = "../model/mod.rs"]
+mod model;
 mod nats_admin;
 mod nats_outage;
 mod nats_replay;
 mod nats_sink;
 mod nats_source;
 mod nats_support;
+mod on_model;
 mod on_postgres;
 mod on_postgres_kafka;
 mod on_postgres_nats;

@@ -9,7 +9,7 @@ use holdfast::config::{SecretUrl, Settings, SinkSettings, SourceSettings, StoreS
 use serde_json::Value;
 
 use crate::servers::{shared_kafka, shared_nats};
-use crate::shop::{OnPostgres, OnSqlite, StoreKind, new_database};
+use crate::shop::{OnPostgres, OnSqlite, new_database};
 
 /// Longer than anything here takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(90);
