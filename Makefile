@@ -1,7 +1,7 @@
 # Everything that one does with a clone of this repository. `make help` lists it.
 
 PYTHON ?= python3
-# Arguments of `make retail`, for example: make retail ARGS='--help'
+# Arguments of `make run`, `make watch` and `make retail`, for example: make run ARGS='--for 1m --rate 500'
 ARGS ?=
 # What `make deny` checks. Only `advisories` needs the network: it reads the RustSec database. Without it:
 # make deny DENY='bans licenses sources'
@@ -10,13 +10,16 @@ DENY ?= advisories bans licenses sources
 .DEFAULT_GOAL := help
 # The targets share one build folder and two processor cores.
 .NOTPARALLEL:
-.PHONY: help setup servers build run test lint retail deny
+.PHONY: help setup toolchain servers build run watch test lint retail deny
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine (Debian as root), or name it
 	@tools/setup.sh
+
+toolchain: ## Install what building alone needs
+	@tools/setup.sh build
 
 servers: ## Fetch PostgreSQL, Kafka, NATS and the schema registry for tests and local runs
 	@$(PYTHON) tools/servers.py fetch postgres kafka registry nats
@@ -24,11 +27,15 @@ servers: ## Fetch PostgreSQL, Kafka, NATS and the schema registry for tests and 
 build: ## Build the release binary
 	cargo build --release
 
-run: setup servers build ## Start servers and a worker, and watch a week of a shop's orders
-	@$(PYTHON) examples/retail/watch.py
+run: toolchain build ## Build, and watch a worker in a shop: no server, no setting (ARGS=...)
+	@target/release/holdfast demo $(ARGS)
+
+watch: setup servers build ## Watch a worker on real servers take a week of a shop's orders (ARGS=...)
+	@$(PYTHON) examples/retail/watch.py $(ARGS)
 
 test: setup servers lint ## Lint, then run every test against real servers
 	cargo test --all-features
+	$(PYTHON) tools/count_tests.py
 	$(PYTHON) tools/check_compose.py
 
 lint: ## Check format and lints

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
     let settings = arguments.settings().load(std::env::vars_os())?;
-    telemetry::start(&settings.log).map_err(|error| Failure::Settings(error.to_string()))?;
+    telemetry::start(&arguments.log(&settings)).map_err(|error| Failure::Settings(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     let ending = runtime.block_on(arguments.run(settings));
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);

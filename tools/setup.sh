@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what building and testing Holdfast needs and this machine lacks. On Debian or Ubuntu as root it uses apt-get;
-# otherwise it names what is missing and fails.
+# otherwise it names what is missing and fails. `setup.sh build` is about building alone.
 set -euo pipefail
+
+only=${1:-}
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -40,6 +42,7 @@ missing_packages() {
   has pkg-config || echo pkg-config
   { has pkg-config && pkg-config --exists openssl; } || echo libssl-dev
   { has pkg-config && pkg-config --exists zlib; } || echo zlib1g-dev
+  [ "$only" != build ] || return 0
   has openssl || echo openssl
   has_postgres || echo postgresql
   has_java || java_package

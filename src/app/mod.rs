@@ -1,7 +1,8 @@
 //! The worker as a whole: parts built from settings, started, watched, drained.
 
 mod build;
-mod bus;
+mod buses;
+mod clients;
 mod part_states;
 pub mod streams;
 
@@ -9,14 +10,17 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::http::bind;
 pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
-pub use bus::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
+pub use clients::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
 
+use self::buses::Buses;
 use crate::bus::direct::{DirectLimits, direct};
 use crate::bus::local::{self, LocalLog};
 use crate::config::Settings;
@@ -79,7 +83,16 @@ impl Failure {
 /// [`Failure`] when it cannot start, when a part ends before it was told to, or when the drain takes too long. Nothing
 /// that was acknowledged is lost in any of these cases.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
-    let started = start(settings, stop.clone()).await?;
+    let started = start(None, settings, stop.clone()).await?;
+    started.watch(stop).await
+}
+
+/// Runs a worker as [`run`] does; its sidecar has a listener already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(listener: TcpListener, settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
+    let started = start(Some(listener), settings, stop.clone()).await?;
     started.watch(stop).await
 }
 
@@ -106,11 +119,14 @@ struct Ended {
     result: Result<(), String>,
 }
 
-async fn start(settings: Settings, stop: CancellationToken) -> Result<Worker, Failure> {
+async fn start(listener: Option<TcpListener>, settings: Settings, stop: CancellationToken) -> Result<Worker, Failure> {
     let topics = build::topics(&settings)?;
-    let buses = bus::Buses::of(&settings, &topics)?;
+    let buses = Buses::of(&settings, &topics)?;
     let listen = settings.listen().map_err(|error| Failure::Settings(error.to_string()))?;
-    let listener = crate::http::bind(listen).await.map_err(Failure::failed)?;
+    let listener = match listener {
+        Some(listener) => listener,
+        None => bind(listen).await.map_err(Failure::failed)?,
+    };
     let address = listener.local_addr().map_err(Failure::failed)?;
     buses.prepare(&settings, &topics).await?;
     let store = build::migrated_store(&settings, settings.store.engine_connections).await?;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod config;
+mod demo;
 mod migrate;
 mod output;
 mod progress;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use settings::SettingsArguments;
 
 use crate::app::Failure;
-use crate::config::Settings;
+use crate::config::{LogSettings, Settings};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -52,6 +53,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArguments),
+    Demo(demo::DemoArguments),
     Migrate(migrate::MigrateArguments),
     Topics(topics::TopicsArguments),
     Publish(publish::PublishArguments),
@@ -97,6 +99,14 @@ impl Arguments {
         &self.settings
     }
 
+    /// The settings of log lines for this command.
+    pub fn log(&self, settings: &Settings) -> LogSettings {
+        match &self.command {
+            Command::Demo(arguments) => arguments.log(&settings.log),
+            _ => settings.log.clone(),
+        }
+    }
+
     /// Runs the command until it is done or a signal ends it. The first signal ends commands that can end in good
     /// order in that way, and all others as they are; a second one ends everything at once.
     ///
@@ -104,7 +114,11 @@ impl Arguments {
     /// [`Failure`] with what to do about it.
     pub async fn run(self, settings: Settings) -> Result<Ending, Failure> {
         let stop = CancellationToken::new();
-        let drains = matches!(self.command, Command::Run(_) | Command::Publish(_) | Command::Subscribe(_));
+        let drains =
+            matches!(self.command, Command::Run(_) | Command::Demo(_) | Command::Publish(_) | Command::Subscribe(_));
+        if let Command::Demo(arguments) = &self.command {
+            arguments.check(&self.settings.flags()?)?;
+        }
         tokio::select! {
             ending = self.command.run(settings, stop.clone()) => ending,
             failure = signals::watch(stop, drains) => Err(failure),
@@ -116,6 +130,7 @@ impl Command {
     async fn run(self, settings: Settings, stop: CancellationToken) -> Result<Ending, Failure> {
         match self {
             Self::Run(arguments) => run::run(arguments, settings, stop).await,
+            Self::Demo(arguments) => demo::run(arguments, settings, stop).await,
             Self::Migrate(arguments) => migrate::run(arguments, &settings).await,
             Self::Topics(arguments) => topics::run(arguments, &settings).await,
             Self::Publish(arguments) => publish::run(arguments, &settings, stop).await,

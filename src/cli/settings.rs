@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::Failure;
-use crate::config::{DEFAULT_FILE, FlagSetting, Settings, Sources};
+use crate::config::{DEFAULT_FILE, FlagSetting, Settings, SettingsError, Sources};
 
 /// Flags about settings; every command takes them.
 #[derive(Debug, Args)]
@@ -44,20 +44,22 @@ impl SettingsArguments {
     /// # Errors
     /// [`Failure::Settings`] that names what is wrong, where it was written and what would be right.
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Settings, Failure> {
-        let wrong = |error: crate::config::SettingsError| Failure::Settings(error.to_string());
         let sources = Sources {
             file: self.config.clone(),
             optional_file: Some(DEFAULT_FILE.into()),
             environment: environment.into_iter().collect(),
-            flags: self.flags().map_err(wrong)?,
+            flags: self.flags()?,
         };
         Settings::load(&sources).map_err(wrong)
     }
 
     /// The flags in order of strength: what has a flag of its own goes over `--set`.
-    fn flags(&self) -> Result<Vec<FlagSetting>, crate::config::SettingsError> {
+    ///
+    /// # Errors
+    /// [`Failure::Settings`] for a `--set` that names no setting.
+    pub(super) fn flags(&self) -> Result<Vec<FlagSetting>, Failure> {
         let mut flags: Vec<FlagSetting> =
-            self.set.iter().map(|text| FlagSetting::parse(text)).collect::<Result<_, _>>()?;
+            self.set.iter().map(|text| FlagSetting::parse(text)).collect::<Result<_, _>>().map_err(wrong)?;
         for (flag, key, value) in [
             ("--store-url", "store.url", &self.store_url),
             ("--source-url", "source.url", &self.source_url),
@@ -70,6 +72,10 @@ impl SettingsArguments {
         }
         Ok(flags)
     }
+}
+
+fn wrong(error: SettingsError) -> Failure {
+    Failure::Settings(error.to_string())
 }
 
 #[cfg(test)]

@@ -26,6 +26,17 @@ pub(super) struct VerifyArguments {
 }
 
 pub(super) async fn run(arguments: VerifyArguments, settings: &Settings) -> Result<Ending, Failure> {
+    let checks = checks(settings).await?;
+    if arguments.json {
+        output::print_json(&as_json(&checks))?;
+    } else {
+        output::print(&as_text(&checks))?;
+    }
+    Ok(if holds(&checks) { Ending::Done } else { Ending::Differences })
+}
+
+/// Runs every check, with a bar on a terminal.
+pub(super) async fn checks(settings: &Settings) -> Result<Vec<Verification>, Failure> {
     let store = app::migrated_store(settings, 1).await?;
     let bar = progress::steps(CHECKS as u64);
     let begins = |number: usize, check: &'static str| {
@@ -36,19 +47,16 @@ pub(super) async fn run(arguments: VerifyArguments, settings: &Settings) -> Resu
     bar.finish_and_clear();
     let checks = checks.map_err(Failure::failed)?;
     store.close().await;
-    if arguments.json {
-        output::print_json(&as_json(&checks))?;
-    } else {
-        output::print(&as_text(&checks))?;
-    }
-    Ok(if holds(&checks) { Ending::Done } else { Ending::Differences })
+    Ok(checks)
 }
 
-fn holds(checks: &[Verification]) -> bool {
+/// Whether nothing differs.
+pub(super) fn holds(checks: &[Verification]) -> bool {
     checks.iter().all(|check| check.differing == 0)
 }
 
-fn as_text(checks: &[Verification]) -> String {
+/// The table for people.
+pub(super) fn as_text(checks: &[Verification]) -> String {
     let mut text = String::new();
     for check in checks {
         let verdict = if check.differing == 0 { "holds  " } else { "DIFFERS" };

@@ -34,6 +34,13 @@ pub struct BindError {
     remedy: &'static str,
 }
 
+impl BindError {
+    /// What the system said.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.cause.kind()
+    }
+}
+
 /// How much the sidecar takes at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {

@@ -1,6 +1,6 @@
 //! The integration tests: one binary, so that they are linked once.
 
-#![expect(clippy::duplicate_mod, reason = "tests of a store or a bus stand once, compiled below each")]
+#![expect(clippy::duplicate_mod, reason = "the tests of an adapter stand once and are compiled below every adapter")]
 
 mod batch_cost;
 mod buses;
@@ -19,6 +19,9 @@ mod local_replay;
 mod local_sink;
 mod local_source;
 mod local_support;
+mod market;
+#[path = "../model/mod.rs"]
+mod model;
 mod nats_access;
 mod nats_admin;
 mod nats_outage;
@@ -27,9 +30,13 @@ mod nats_source;
 mod nats_support;
 mod on_kafka;
 mod on_local;
+mod on_model;
 mod on_nats;
 mod on_postgres;
+mod on_postgres_kafka;
+mod on_postgres_nats;
 mod on_sqlite;
+mod on_sqlite_local;
 mod relay;
 mod retail;
 mod schema;

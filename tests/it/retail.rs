@@ -1,4 +1,4 @@
-//! The year of a shop's orders in `examples/retail`, in small: what `make retail` and `make run` do, with the binary that
+//! The year of a shop's orders in `examples/retail`, in small: what `make retail` and `make watch` do, with the binary that
 //! is under test.
 
 use std::io::{BufRead, BufReader};

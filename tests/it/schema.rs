@@ -54,7 +54,7 @@ async fn both_stores_have_the_same_columns() {
         "select c.table_name || '.' || c.column_name from information_schema.columns c
          join pg_class t on t.relname = c.table_name and t.relnamespace = 'public'::regnamespace
          where c.table_schema = 'public' and c.table_name <> '_sqlx_migrations' and not t.relispartition
-         order by 1 collate \"C\"",
+         order by (c.table_name || '.' || c.column_name) collate \"C\"",
     )
     .await;
     let in_file = names_in_file(

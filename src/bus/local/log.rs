@@ -18,14 +18,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections that read: a source, a sink's look, some tails.
 const READERS: u32 = 4;
 
-/// The file's clock, in microseconds since 1970. SQLite's clock counts milliseconds.
-macro_rules! clock {
-    () => {
-        "(cast(round(unixepoch('subsec') * 1000) as integer) * 1000)"
-    };
-}
-pub(super) use clock;
-
 /// An open log. Cheap to clone; clones share connections and hints.
 #[derive(Clone)]
 pub struct LocalLog {

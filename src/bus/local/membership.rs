@@ -12,7 +12,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::error::LocalFailure;
-use super::log::{LocalLog, clock};
+use super::log::LocalLog;
+use crate::one_file::clock;
 
 /// How long a stopped member holds the others up. Longer than the longest transaction that a renewal may wait for.
 const LEASE: Duration = Duration::from_secs(6);

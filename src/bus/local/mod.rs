@@ -9,7 +9,6 @@
 //! which also holds for records of other processes.
 
 mod admin;
-mod append;
 mod cursor;
 mod error;
 mod handover;

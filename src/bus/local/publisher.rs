@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::append::{Appended, append};
 use super::error::LocalFailure;
 use super::log::LocalLog;
 use super::topics;
 use crate::bus::publish::PublishReport;
+use crate::one_file::{Appended, append};
 use crate::ports::OutputRecord;
 
 /// Records that wait to be appended, and the most that one transaction takes: long enough that the flush of the disk

@@ -5,9 +5,10 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 
 use super::error::LocalFailure;
-use super::log::{LocalLog, clock};
+use super::log::LocalLog;
 use super::topics::{self, Topic};
 use crate::domain::words::Timestamp;
+use crate::one_file::clock;
 
 /// How long a record waits for a group that does not come, whatever the retention of its topic: a group that nobody
 /// works in any more must not fill the disk.

@@ -3,10 +3,10 @@
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::append::{Appended, append};
 use super::error::LocalFailure;
 use super::log::LocalLog;
 use super::topics;
+use crate::one_file::{Appended, append};
 use crate::ports::{OutputRecord, Progress, Sink, SinkError};
 
 /// What a sink needs to know.

@@ -1,7 +1,8 @@
 //! What the clock asks of the database: old rows deleted, a bounded number in each transaction, so that no batch waits
 //! long for its turn.
 
-use super::{SqliteStore, clock, today};
+use super::{SqliteStore, today};
+use crate::one_file::clock;
 use crate::store::MaintenanceReport;
 
 /// How many rows one deletion takes at most.

@@ -23,7 +23,7 @@ mod read;
 mod verify;
 mod write;
 
-pub use log::{AnnouncementLog, Appended};
+pub use log::{AnnouncementLog, AppendedHook};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,15 +46,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 const CACHE_KIB: &str = "-16384";
 /// To what length the log file is cut back after it was copied into the database, in bytes.
 const LOG_KEPT_BYTES: &str = "67108864";
-
-/// The database's clock, in microseconds since 1970. SQLite's clock counts milliseconds, and stands still within one
-/// statement.
-macro_rules! clock {
-    () => {
-        "(cast(round(unixepoch('subsec') * 1000) as integer) * 1000)"
-    };
-}
-use clock;
 
 /// The day of the database's clock, in days since 1970.
 macro_rules! today {

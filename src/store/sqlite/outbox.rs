@@ -4,8 +4,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 use uuid::Uuid;
 
-use super::{clock, error};
+use super::error;
 use crate::domain::words::Timestamp;
+use crate::one_file::clock;
 use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
 use crate::store::kept::{self, OutboxRow};
 

@@ -11,11 +11,11 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
-use super::clock;
 use super::write::json;
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{Day, StockKey, Timestamp};
+use crate::one_file::clock;
 use crate::ports::{DueClaim, StoreError};
 use crate::store::batch::InboxKey;
 use crate::store::rows::{self, Columns};

@@ -5,11 +5,8 @@ use holdfast::domain::rules::Rules;
 use holdfast::domain::words::Timestamp;
 use serde_json::{Value, json};
 
-use super::{
-    cart, created, last_told, lives_for, make_due, number, send, send_one, sku, stocked, stocked_with, tamper, told,
-    with,
-};
-use crate::shop::{StoreKind, fresh, lines, ordered};
+use super::{cart, created, last_told, lives_for, make_due, send, send_one, sku, stocked, stocked_with, told, with};
+use crate::shop::{Tampering, fresh, lines, ordered};
 
 /// A cart event without a version; its time decides.
 fn cart_at(cart: &str, time: &str, wanted: &[(&str, i64)]) -> Value {
@@ -144,8 +141,7 @@ async fn an_event_may_shorten_a_carts_time_and_never_lengthen_it() {
 async fn a_cart_holds_units_for_max_hold_at_most_however_often_it_is_updated() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 1)])).await;
-    let earlier = shop.sql().before("first_held_at", 7_000);
-    tamper(&shop, &format!("update claim set first_held_at = {earlier}")).await;
+    shop.tamper(Tampering::HeldLonger { seconds: 7_000 }).await;
     send_one(&mut shop, cart("C-1", 2, &[("A", 2)])).await;
     let left = lives_for(&shop, ClaimKind::Cart, "C-1").await;
     assert!((190..=200).contains(&left), "{left} s left of 7,200");
@@ -192,7 +188,7 @@ async fn a_cart_that_became_an_order_holds_nothing_again() {
 async fn an_expired_cart_competes_anew_with_a_higher_version() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 8)])).await;
-    make_due(&shop, "true").await;
+    make_due(&shop).await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(shop.cart("C-1").await.state, ClaimState::Expired);
     send_one(&mut shop, ordered("O-1", &[("A", 7)])).await;
@@ -220,7 +216,7 @@ async fn with_holds_off_a_cart_is_recorded_and_neither_reserved_nor_answered() {
     assert!(told(&shop, "C-1").await.is_empty());
     assert!(shop.claim(ClaimKind::Cart, "C-1").await.is_none());
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
-    assert_eq!(number(&shop, "select count(*) from inbox").await, 2, "the registration and the cart");
+    assert_eq!(shop.kept().await.inbox.len(), 2, "the registration and the cart");
     assert_eq!(send_one(&mut shop, created("O-1", &[("A", 2)], json!({"cart_id": "C-1"}))).await, "applied");
 }
 
@@ -233,7 +229,7 @@ async fn a_cart_that_lives_long_keeps_only_the_lines_that_it_has() {
         send_one(&mut shop, update).await;
     }
     assert!(shop.cart("C-1").await.lines.len() <= 2);
-    assert_eq!(number(&shop, "select count(*) from claim_line").await, 1);
+    assert_eq!(shop.kept().await.claim_lines.len(), 1);
     shop.assert_sound().await;
 }
 
@@ -255,7 +251,7 @@ async fn updates_without_version_and_time_count_in_the_order_in_which_they_arriv
 async fn an_update_that_is_too_old_gives_a_cart_no_more_time() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 5)])).await;
-    tamper(&shop, &format!("update claim set expires_at = {}", shop.sql().before_now(-60))).await;
+    shop.tamper(Tampering::Deadline { of: None, seconds: 60 }).await;
     let before = shop.cart("C-1").await.expires_at;
     let old = with(cart("C-1", 2, &[("A", 3)]), json!({"time": "2026-01-01T00:00:00Z"}));
     assert_eq!(send_one(&mut shop, old).await, "applied");

@@ -5,20 +5,10 @@ use holdfast::store::Upkeep;
 use serde_json::{Value, json};
 
 use super::{
-    Shop, cancelled, cancelled_part, cart, confirmed, created, number, received, retold, send, send_one, shipped, sku,
-    stocked, tamper, told, with, words,
+    Shop, cancelled, cancelled_part, cart, confirmed, created, received, retold, send, send_one, shipped, sku, stocked,
+    told, with, words,
 };
-use crate::shop::{StoreKind, event, fresh, lines, ordered, record, registered};
-
-/// Rows that only a new event may add.
-async fn rows(shop: &Shop) -> Vec<i64> {
-    let mut rows = Vec::new();
-    for table in ["inbox", "movement", "claim", "claim_line", "outbox", "dead_letter"] {
-        rows.push(number(shop, &format!("select count(*) from {table}")).await);
-    }
-    rows.push(number(shop, "select last_seq from outbox_counter").await);
-    rows
-}
+use crate::shop::{Tampering, day, event, fresh, lines, ordered, record, registered};
 
 #[tokio::test]
 async fn the_same_event_takes_effect_once_within_a_batch_and_over_batches() {
@@ -26,9 +16,9 @@ async fn the_same_event_takes_effect_once_within_a_batch_and_over_batches() {
     let order = ordered("O-1", &[("A", 3)]);
     let outcomes = shop.send(vec![order.clone(), order.clone(), order.clone()]).await;
     assert_eq!(words(&outcomes), ["applied", "duplicate", "duplicate"]);
-    let before = rows(&shop).await;
+    let before = shop.kept().await;
     assert_eq!(words(&shop.send(vec![order.clone(), order]).await), ["duplicate", "duplicate"]);
-    assert_eq!(rows(&shop).await, before);
+    assert_eq!(shop.kept().await, before);
     assert_eq!(shop.units("A").await, (7, 0, 0, 7));
     assert_eq!(told(&shop, "O-1").await, ["granted, deducted: A 3 -> 3 of 10"]);
     shop.assert_sound().await;
@@ -40,7 +30,7 @@ async fn a_refusal_is_recorded_answered_once_and_a_duplicate_afterwards() {
     let order = ordered("O-1", &[("A", 2)]);
     assert_eq!(send_one(&mut shop, order).await, "refused insufficient_stock");
     assert_eq!(told(&shop, "O-1").await, ["refused, refused (insufficient_stock): A 2 -> 0 of 1 (insufficient_stock)"]);
-    assert_eq!(number(&shop, "select count(*) from inbox where outcome = 2").await, 1);
+    assert_eq!(shop.kept().await.inbox.iter().filter(|key| key.outcome == 2).count(), 1);
 }
 
 #[tokio::test]
@@ -66,16 +56,16 @@ async fn the_same_fact_under_a_new_id_changes_nothing_and_is_not_answered() {
     ];
     for fact in &facts {
         send_one(&mut shop, fact.clone()).await;
-        let (seq, units) = (rows(&shop).await.pop(), shop.units("A").await);
+        let (seq, units) = (shop.kept().await.last_seq, shop.units("A").await);
         assert_eq!(send_one(&mut shop, retold(fact)).await, "ignored", "{fact}");
-        assert_eq!((rows(&shop).await.pop(), shop.units("A").await), (seq, units), "{fact}");
+        assert_eq!((shop.kept().await.last_seq, shop.units("A").await), (seq, units), "{fact}");
     }
     // And all of them once more, after everything else.
-    let (seq, units) = (rows(&shop).await.pop(), shop.units("A").await);
+    let (seq, units) = (shop.kept().await.last_seq, shop.units("A").await);
     for fact in &facts {
         assert_eq!(send_one(&mut shop, retold(fact)).await, "ignored", "{fact}");
     }
-    assert_eq!((rows(&shop).await.pop(), shop.units("A").await), (seq, units));
+    assert_eq!((shop.kept().await.last_seq, shop.units("A").await), (seq, units));
     shop.assert_sound().await;
 }
 
@@ -178,12 +168,12 @@ async fn a_poison_event_is_buried_once_and_its_neighbours_are_applied() {
         shop.send_one(received(&format!("R-{number}"), &[("A", 2)])).await;
         let expected = format!("dead_lettered {reason}");
         assert_eq!(words(&shop.deliver(batch.clone()).await), ["applied", &expected, "applied"], "{text}");
-        let before = rows(&shop).await;
+        let before = shop.kept().await;
         assert_eq!(words(&shop.deliver(batch).await), ["duplicate", &expected, "duplicate"], "{text}");
-        assert_eq!(rows(&shop).await, before, "a redelivery buries nothing again: {text}");
+        assert_eq!(shop.kept().await, before, "a redelivery buries nothing again: {text}");
     }
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
-    assert_eq!(number(&shop, "select count(*) from dead_letter").await, 13);
+    assert_eq!(shop.kept().await.dead_letters.len(), 13);
     let letters: Vec<_> = shop.dead_letters().await;
     assert_eq!(letters.len(), 13, "each is published once");
     assert!(letters.iter().all(|letter| letter.record.payload.is_some()));
@@ -204,7 +194,7 @@ async fn last_years_events_are_welcome_in_an_empty_database() {
     let outcomes = send(&mut shop, events.clone()).await;
     assert!(outcomes.iter().all(|outcome| outcome == "applied"), "{outcomes:?}");
     assert_eq!(shop.units("A").await, (88, 0, 0, 88));
-    assert_eq!(number(&shop, "select count(*) from inbox_day").await, 13);
+    assert_eq!(shop.kept().await.days.len(), 13);
     // Maintenance does not take what was written today for old.
     assert_eq!(shop.store.maintain().await.unwrap().days_dropped, 0);
     assert!(send(&mut shop, events).await.iter().all(|outcome| outcome == "duplicate"));
@@ -226,8 +216,7 @@ async fn an_event_whose_days_keys_were_dropped_is_buried_and_moves_nothing() {
     };
     let order = old("O-1");
     assert_eq!(send_one(&mut shop, order.clone()).await, "applied");
-    let (day, next) = (shop.sql().day("2026-02-03"), shop.sql().day("2026-02-04"));
-    tamper(&shop, &format!("update inbox_day set last_written_on = {next} where event_day = {day}")).await;
+    shop.tamper(Tampering::DayWritten { day: day("2026-02-03"), on: day("2026-02-04") }).await;
     assert_eq!(shop.store.maintain().await.unwrap().days_dropped, 1);
     let replay: Vec<_> = [order, old("O-2")].iter().map(|event| record(event.to_string().into_bytes())).collect();
     let today = record(ordered("O-3", &[("A", 1)]).to_string().into_bytes());
@@ -273,7 +262,7 @@ async fn a_key_is_filed_by_the_time_inside_the_id_then_the_events_own_then_the_b
         (uuid::Uuid::new_v4().to_string(), Some("2026-03-05T00:30:00+01:00"), None, "2026-03-04"),
         (uuid::Uuid::new_v4().to_string(), None, Some(1_772_000_000), "2026-02-25"),
     ];
-    for (id, time, broker, day) in cases {
+    for (id, time, broker, expected) in cases {
         let mut order = with(ordered(&id, &[("A", 1)]), json!({"id": id}));
         if let Some(time) = time {
             order = with(order, json!({"time": time}));
@@ -283,8 +272,7 @@ async fn a_key_is_filed_by_the_time_inside_the_id_then_the_events_own_then_the_b
             record.timestamp = broker.map(|seconds: i64| holdfast::domain::words::Timestamp(seconds * 1_000_000));
         }
         assert_eq!(shop.deliver(vec![delivery]).await, [Outcome::Applied]);
-        let (filed, key) = (shop.sql().day(day), shop.sql().key(&id));
-        let filed = format!("select count(*) from inbox where event_day = {filed} and event_key = {key}");
-        assert_eq!(number(&shop, &filed).await, 1, "{day}");
+        let filed = shop.kept().await.inbox.into_iter().find(|key| key.key.to_string() == id).expect("it is filed");
+        assert_eq!(filed.day, day(expected), "{expected}");
     }
 }

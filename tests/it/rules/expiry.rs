@@ -1,7 +1,5 @@
 //! Expiry: due claims are released through the engine, once each.
 
-use std::time::{Duration, Instant};
-
 use holdfast::domain::claim::{ClaimKind, ClaimState};
 use holdfast::domain::rules::DeductOn;
 use holdfast::ports::Store;
@@ -9,22 +7,18 @@ use holdfast::store::Upkeep;
 use serde_json::json;
 
 use super::{
-    Shop, cart, confirmed, created, deducting_on, last_told, make_due, number, send, send_one, stocked, stocked_with,
-    tamper, told,
+    Shop, cart, confirmed, created, deducting_on, last_told, make_due, send, send_one, stocked, stocked_with, told,
 };
-use crate::shop::{StoreKind, fresh, lines, ordered};
+use crate::shop::{Tampering, day, fresh, instant, lines, ordered};
 
 #[tokio::test]
 async fn a_claim_is_due_when_its_time_to_live_is_over_and_not_before() {
     let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10), ("B", 10)]).await;
     let held = json!({"cart_id": "C-1", "cart_version": 1, "ttl_s": 1, "lines": lines(&[("A", 2)])});
     send(&mut shop, vec![fresh("cart-updated", held), created("O-1", &[("B", 3)], json!({"ttl_s": 1}))]).await;
-    let started = Instant::now();
     assert_eq!(shop.sweep().await, 0);
-    while shop.store.due_claims(10).await.unwrap().len() < 2 {
-        assert!(started.elapsed() < Duration::from_secs(5), "the claims should be due after a second");
-        tokio::task::yield_now().await;
-    }
+    shop.pass(1).await;
+    assert_eq!(shop.store.due_claims(10).await.unwrap().len(), 2);
     assert_eq!(shop.sweep().await, 2);
     assert_eq!((shop.units("A").await, shop.units("B").await), ((10, 0, 0, 10), (10, 0, 0, 10)));
     assert_eq!(told(&shop, "C-1").await[1..], ["expired, expired: A 2 -> 2 of 10"]);
@@ -37,7 +31,7 @@ async fn a_claim_is_due_when_its_time_to_live_is_over_and_not_before() {
 async fn an_expiry_is_an_event_whose_cause_is_the_claim_and_its_deadline() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 2)])).await;
-    make_due(&shop, "true").await;
+    make_due(&shop).await;
     let deadline = shop.cart("C-1").await.expires_at.unwrap();
     shop.sweep().await;
     let announcements = shop.announcements().await;
@@ -46,7 +40,8 @@ async fn an_expiry_is_an_event_whose_cause_is_the_claim_and_its_deadline() {
     assert_eq!(&*last.cause.source, "holdfast");
     assert_eq!(*last.cause.id, format!("cart:C-1:{}", deadline.0));
     assert_eq!(last.cause.reference, Some("C-1".into()));
-    assert_eq!(number(&shop, "select count(*) from movement where cause_type = 'claim-expired'").await, 1);
+    let movements = shop.kept().await.movements;
+    assert_eq!(movements.iter().filter(|movement| movement.cause_type == "claim-expired").count(), 1);
 }
 
 #[tokio::test]
@@ -62,7 +57,7 @@ async fn a_confirmed_deducted_shipped_or_cancelled_order_is_never_due() {
                 _ => {}
             }
         }
-        assert_eq!(number(&shop, "select count(*) from claim where expires_at is not null").await, 0);
+        assert!(shop.kept().await.claims.iter().all(|claim| claim.expires_at.is_none()));
     }
 }
 
@@ -73,7 +68,7 @@ async fn two_sweepers_release_a_claim_once() {
     for round in 0..10 {
         let carts = (0..5).map(|cart_number| cart(&format!("C-{round}-{cart_number}"), 1, &[("A", 2)])).collect();
         send(&mut shop, carts).await;
-        make_due(&shop, "true").await;
+        make_due(&shop).await;
         tokio::join!(shop.sweep(), other.sweep());
         assert_eq!(shop.units("A").await, (100, 0, 0, 100));
     }
@@ -92,7 +87,7 @@ async fn a_claim_whose_deadline_moved_meanwhile_is_left_alone() {
     for round in 1..=20 {
         // The update and the sweep meet: whoever is second sees what the first did.
         send_one(&mut shop, cart("C-1", 10 * round, &[("A", 2)])).await;
-        make_due(&shop, "true").await;
+        make_due(&shop).await;
         let update = cart("C-1", 10 * round + 1, &[("A", 3)]);
         let (outcome, _) = tokio::join!(shop.send_one(update), other.sweep());
         assert_eq!(outcome.as_str(), "applied");
@@ -109,7 +104,7 @@ async fn an_order_and_the_sweeper_that_want_the_same_cart_end_with_one_of_the_tw
     for round in 0..20 {
         let (cart_name, order) = (format!("C-{round}"), format!("O-{round}"));
         send_one(&mut shop, cart(&cart_name, 1, &[("A", 2)])).await;
-        make_due(&shop, "true").await;
+        make_due(&shop).await;
         let event = created(&order, &[("A", 2)], json!({"cart_id": cart_name}));
         let (outcome, _) = tokio::join!(shop.send_one(event), other.sweep());
         assert_eq!(outcome.as_str(), "applied");
@@ -130,8 +125,8 @@ async fn a_claim_that_contradicts_its_stock_row_stops_no_other() {
         vec![cart("C-1", 1, &[("A", 2)]), cart("C-2", 1, &[("A", 1), ("B", 2)]), cart("C-3", 1, &[("A", 3)])],
     )
     .await;
-    tamper(&shop, "update stock set cart_held = 0 where sku = 'B'").await;
-    make_due(&shop, "true").await;
+    shop.tamper(Tampering::CartHeld { sku: "B", units: 0 }).await;
+    make_due(&shop).await;
     assert_eq!(shop.sweep().await, 2);
     let states: Vec<ClaimState> =
         [shop.cart("C-1").await, shop.cart("C-2").await, shop.cart("C-3").await].map(|cart| cart.state).into();
@@ -141,8 +136,9 @@ async fn a_claim_that_contradicts_its_stock_row_stops_no_other() {
     // The comparison tells of it, and once mended it is released like any other.
     let checks = shop.store.verify(false).await.unwrap();
     assert!(checks.iter().any(|check| check.differing > 0));
-    tamper(&shop, "update stock set cart_held = 2 where sku = 'B'").await;
-    make_due(&shop, "true").await;
+    shop.tamper(Tampering::CartHeld { sku: "B", units: 2 }).await;
+    // Its turn has come: what was swept at one moment is not swept again at the same one.
+    shop.tamper(Tampering::Deadline { of: None, seconds: -2 }).await;
     assert_eq!(shop.sweep().await, 1);
     assert!(shop.claim(ClaimKind::Cart, "C-2").await.is_some_and(|cart| cart.state == ClaimState::Expired));
     shop.assert_sound().await;
@@ -152,10 +148,8 @@ async fn a_claim_that_contradicts_its_stock_row_stops_no_other() {
 async fn a_claim_whose_deadline_is_of_a_day_that_was_closed_long_ago_is_swept_all_the_same() {
     let mut shop = stocked(&[("A", 10)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 2)])).await;
-    let (instant, day) = (shop.sql().instant("2020-01-02T00:00:00Z"), shop.sql().day("2020-01-02"));
-    tamper(&shop, &format!("update claim set expires_at = {instant}")).await;
-    let now = shop.sql().before_now(0);
-    tamper(&shop, &format!("insert into inbox_day values ({day}, {day}, {now})")).await;
+    shop.tamper(Tampering::DeadlineAt(instant("2020-01-02T00:00:00Z"))).await;
+    shop.tamper(Tampering::DayDropped { day: day("2020-01-02") }).await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
     shop.assert_sound().await;

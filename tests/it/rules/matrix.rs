@@ -4,7 +4,7 @@ use holdfast::domain::rules::DeductOn;
 use serde_json::{Value, json};
 
 use super::{
-    Shop, cancelled, cancelled_part, confirmed, created, deducting_on, make_due, send_one, shipped, shipped_part,
+    Shop, cancelled, cancelled_part, confirmed, created, deducting_on, make_one_due, send_one, shipped, shipped_part,
     stocked_with,
 };
 use crate::shop::ordered;
@@ -174,7 +174,7 @@ async fn bring(shop: &mut Shop, order: &str, sku: &str, state: &str) {
 }
 
 async fn expire(shop: &mut Shop, order: &str) {
-    make_due(shop, &format!("reference = '{order}'")).await;
+    make_one_due(shop, order).await;
     shop.sweep().await;
 }
 

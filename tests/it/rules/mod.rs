@@ -22,7 +22,7 @@ use holdfast::ports::{Outcome, Store};
 use serde_json::{Value, json};
 
 use super::Shop;
-use crate::shop::{StoreKind, fresh, lines, registered};
+use crate::shop::{Tampering, fresh, lines, registered};
 
 /// A shop that keeps these SKUs at the default location.
 pub async fn stocked(units: &[(&str, i64)]) -> Shop {
@@ -105,20 +105,14 @@ pub async fn levels(shop: &Shop) -> Vec<String> {
     shop.announcements().await.into_iter().filter_map(|announcement| level(announcement.body)).collect()
 }
 
-/// One number out of the shop's database.
-pub async fn number(shop: &Shop, query: &str) -> i64 {
-    shop.number(query).await
+/// Puts the deadlines of claims a second into the past, of all that have one.
+pub async fn make_due(shop: &Shop) {
+    shop.tamper(Tampering::Deadline { of: None, seconds: -1 }).await;
 }
 
-/// Changes the shop's database behind its back.
-pub async fn tamper(shop: &Shop, statement: &str) {
-    shop.tamper(statement).await;
-}
-
-/// Puts the deadline of claims into the past, of all that have one and meet a condition.
-pub async fn make_due(shop: &Shop, condition: &str) {
-    let past = shop.sql().before_now(1);
-    tamper(shop, &format!("update claim set expires_at = {past} where expires_at is not null and {condition}")).await;
+/// Puts the deadline of one reference a second into the past.
+pub async fn make_one_due(shop: &Shop, reference: &str) {
+    shop.tamper(Tampering::Deadline { of: Some(reference), seconds: -1 }).await;
 }
 
 /// How long a claim still lives, in seconds, by the database's clock.

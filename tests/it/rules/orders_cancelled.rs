@@ -115,7 +115,7 @@ async fn of_a_refused_or_expired_order_a_part_releases_nothing_and_says_so() {
     assert_eq!(send_one(&mut shop, cancelled_part("O-1", &[("A", 2)])).await, "applied");
     assert_eq!(last_told(&shop, "O-1").await, "released, refused: A 2 -> 0 of 10");
     send_one(&mut shop, ordered("O-2", &[("A", 5)])).await;
-    super::make_due(&shop, "reference = 'O-2'").await;
+    super::make_one_due(&shop, "O-2").await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(send_one(&mut shop, cancelled_part("O-2", &[("A", 2)])).await, "applied");
     assert_eq!(last_told(&shop, "O-2").await, "released, expired: A 2 -> 0 of 10");
@@ -208,7 +208,7 @@ async fn a_part_that_was_told_before_a_new_attempt_does_not_count_against_it_whe
     send_one(&mut shop, ordered("O-2", &[("A", 50)])).await;
     let parts = [cancelled_part("O-1", &[("A", 2)]), cancelled_part("O-2", &[("A", 2)])];
     send(&mut shop, parts.to_vec()).await;
-    super::make_due(&shop, "true").await;
+    super::make_due(&shop).await;
     assert_eq!(shop.sweep().await, 1);
     for (order, part) in ["O-1", "O-2"].into_iter().zip(&parts) {
         send_one(&mut shop, super::created(order, &[("A", 5)], json!({"order_version": 1}))).await;

@@ -5,8 +5,8 @@ use holdfast::domain::rules::{DeductOn, Rules};
 use serde_json::{Value, json};
 
 use super::{
-    Shop, cancelled_part, cart, created, deducting_on, last_told, levels, lives_for, make_due, number, received,
-    retold, send, send_one, shipped_part, sku, stocked, stocked_with, told, words,
+    Shop, cancelled_part, cart, created, deducting_on, last_told, levels, lives_for, make_due, received, retold, send,
+    send_one, shipped_part, sku, stocked, stocked_with, told, words,
 };
 use crate::shop::ordered;
 
@@ -30,7 +30,7 @@ async fn an_order_gets_every_line_or_none_and_the_refusal_lists_every_short_line
           L 1 -> 0 of 9 (not_sellable); X 4 -> 0 of 0 (unknown_sku)"]
     );
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
-    assert_eq!(number(&shop, "select count(*) from stock").await, 4, "an order creates no SKU");
+    assert_eq!(shop.kept().await.stock.len(), 4, "an order creates no SKU");
     assert_eq!(send_one(&mut shop, ordered("O-2", &[("A", 3), ("B", 1)])).await, "applied");
     assert_eq!(told(&shop, "O-2").await, ["granted, deducted: A 3 -> 3 of 10; B 1 -> 1 of 1"]);
     shop.assert_sound().await;
@@ -88,7 +88,7 @@ async fn a_cart_becomes_its_order_in_place_and_its_surplus_is_released() {
         assert_eq!((cart.state, cart.expires_at, cart.reserves()), (ClaimState::Converted, None, false));
         assert_eq!(told(&shop, "C-1").await.len(), 1, "the cart itself is not answered again");
         // One net change a row: no unit was free in between.
-        assert_eq!(number(&shop, "select count(*) from movement where reference = 'O-1'").await, 3);
+        assert_eq!(shop.kept().await.movements_of("O-1"), 3);
         shop.assert_sound().await;
     }
 }
@@ -109,13 +109,13 @@ async fn a_conversion_makes_no_low_stock_flutter() {
 async fn a_due_cart_that_is_not_swept_still_becomes_its_order() {
     let mut shop = stocked(&[("A", 5)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 5)])).await;
-    make_due(&shop, "true").await;
+    make_due(&shop).await;
     assert_eq!(send_one(&mut shop, of_cart("O-1", "C-1", &[("A", 5)])).await, "applied");
     assert_eq!(shop.sweep().await, 0, "a converted cart is not due");
     // A swept one competes like everybody.
     send_one(&mut shop, received("R-1", &[("A", 5)])).await;
     send_one(&mut shop, cart("C-2", 1, &[("A", 5)])).await;
-    make_due(&shop, "true").await;
+    make_due(&shop).await;
     assert_eq!(shop.sweep().await, 1);
     assert_eq!(send_one(&mut shop, ordered("O-2", &[("A", 3)])).await, "applied");
     assert_eq!(send_one(&mut shop, of_cart("O-3", "C-2", &[("A", 5)])).await, "refused insufficient_stock");

@@ -6,14 +6,14 @@ use holdfast::domain::words::StockKey;
 use serde_json::json;
 
 use super::{
-    Shop, cancelled, cancelled_part, confirmed, created, deducting_on, last_told, make_due, number, received, retold,
-    send, send_one, shipped, shipped_part, sku, stocked, stocked_with, told,
+    Shop, cancelled, cancelled_part, confirmed, created, deducting_on, last_told, make_due, received, retold, send,
+    send_one, shipped, shipped_part, sku, stocked, stocked_with, told,
 };
 use crate::shop::ordered;
 
 /// Lets the time of every order run out and sweeps.
 async fn expire(shop: &mut Shop) {
-    make_due(shop, "true").await;
+    make_due(shop).await;
     assert!(shop.sweep().await > 0);
 }
 
@@ -41,7 +41,7 @@ async fn units_leave_on_hand_when_deduct_on_says_so() {
         assert_eq!(told(&shop, "O-1").await[1..], [confirmation, "shipped, shipped: A 3 -> 3 of 7".to_owned()]);
         // One movement an event that moves something, and none for the others.
         let movements = if deduct_on == DeductOn::Created { 1 } else { 2 };
-        assert_eq!(number(&shop, "select count(*) from movement where reference = 'O-1'").await, movements);
+        assert_eq!(shop.kept().await.movements_of("O-1"), movements);
         shop.assert_sound().await;
     }
 }
@@ -179,7 +179,7 @@ async fn every_first_confirmation_of_a_lost_order_is_answered_whatever_told_of_t
     for first in ["shipment", "confirmation"] {
         let mut shop = stocked_with(deducting_on(DeductOn::Shipped), &[("A", 6)]).await;
         send_one(&mut shop, ordered("O-1", &[("A", 6)])).await;
-        make_due(&shop, "true").await;
+        make_due(&shop).await;
         assert_eq!(shop.sweep().await, 1);
         send_one(&mut shop, ordered("O-2", &[("A", 6)])).await;
         let events = match first {
@@ -231,7 +231,7 @@ async fn an_order_that_was_reserved_before_the_shop_chose_to_deduct_at_creation_
             send_one(&mut shop, confirmed("O-1")).await;
             assert_eq!(shop.units("A").await, (4, 0, 0, 4));
         } else {
-            make_due(&shop, "true").await;
+            make_due(&shop).await;
             assert_eq!(shop.sweep().await, 1);
             assert_eq!(shop.units("A").await, (10, 0, 0, 10));
         }

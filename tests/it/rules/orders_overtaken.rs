@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     cancelled, cancelled_part, cart, confirmed, created, last_told, received, retold, send, send_one, shipped,
-    shipped_part, stocked, tamper, told,
+    shipped_part, stocked, told, with,
 };
-use crate::shop::{StoreKind, fresh, ordered};
+use crate::shop::{Tampering, day, fresh, ordered};
 
 fn version(order: &str, version: i64, wanted: &[(&str, i64)]) -> Value {
     created(order, wanted, json!({"order_version": version}))
@@ -171,10 +171,11 @@ async fn a_refused_order_answers_what_waited_for_it() {
 #[tokio::test]
 async fn a_tombstone_outlives_the_keys_of_its_day() {
     let mut shop = stocked(&[("A", 10)]).await;
-    send_one(&mut shop, cancelled("O-1")).await;
-    let long_ago = shop.sql().day("2020-01-02");
-    tamper(&shop, &format!("update inbox_day set event_day = {long_ago}, last_written_on = {long_ago}")).await;
-    shop.store.maintain().await.unwrap();
+    let id = uuid::Uuid::new_v4().to_string();
+    let long_ago = with(cancelled("O-1"), json!({"id": id, "time": "2020-01-02T10:00:00Z"}));
+    send_one(&mut shop, long_ago).await;
+    shop.tamper(Tampering::DayWritten { day: day("2020-01-02"), on: day("2020-01-02") }).await;
+    assert_eq!(shop.store.maintain().await.unwrap().days_dropped, 1);
     assert_eq!(send_one(&mut shop, ordered("O-1", &[("A", 2)])).await, "refused cancelled");
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
 }

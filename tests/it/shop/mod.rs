@@ -1,14 +1,24 @@
-//! A shop on a real database of its own for each test, and the engine on it, driven step by step. Which store keeps the
+//! A shop on a database of its own for each test, and the engine on it, driven step by step. Which store keeps the
 //! database is a parameter: tests that hold on every store are compiled for each.
 
+mod behind;
+mod cutting_proxy;
 mod databases;
 mod kinds;
+mod on_model;
+mod on_postgres;
+mod on_sqlite;
+mod sql;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use behind::{Ended, Kept, Tampering, day, instant};
 pub use databases::{Databases, PostgresAddress, new_database, settings, shared_postgres};
-pub use kinds::{OnPostgres, OnSqlite, StoreKind, retention};
+pub use kinds::{StoreKind, retention};
+pub use on_model::OnModel;
+pub use on_postgres::OnPostgres;
+pub use on_sqlite::OnSqlite;
 
 use holdfast::bus::direct::{DirectLimits, DirectSource, DirectSubmitter, direct};
 use holdfast::domain::announce::{Announcement, AnnouncementBody, Answer};
@@ -35,7 +45,8 @@ pub type Shop = ShopOn<OnPostgres>;
 
 /// One worker's engine on a database. Several shops on one database are several workers.
 pub struct ShopOn<K: StoreKind> {
-    pub url: String,
+    /// What finds the database again.
+    pub url: K::Address,
     pub store: K::Store,
     pub metrics: Metrics,
     rules: Rules,
@@ -46,6 +57,9 @@ pub struct ShopOn<K: StoreKind> {
 }
 
 impl<K: StoreKind> ShopOn<K> {
+    /// See [`StoreKind::LETS_OTHERS_BETWEEN`].
+    pub const LETS_OTHERS_BETWEEN: bool = K::LETS_OTHERS_BETWEEN;
+
     /// A new database under the default rules.
     pub async fn open() -> Self {
         Self::with_rules(Rules::default()).await
@@ -65,7 +79,7 @@ impl<K: StoreKind> ShopOn<K> {
     }
 
     /// Another worker on a database.
-    pub async fn at(url: String, rules: Rules) -> Self {
+    pub async fn at(url: K::Address, rules: Rules) -> Self {
         let store = K::connect(&url).await;
         Self::on(url, store, rules)
     }
@@ -75,23 +89,28 @@ impl<K: StoreKind> ShopOn<K> {
         bench(self.rules.clone())
     }
 
-    /// How SQL is written here.
-    pub fn sql(&self) -> K {
-        K::default()
-    }
-
-    /// One number out of the database.
-    pub async fn number(&self, query: &str) -> i64 {
-        K::number(&self.url, query).await
+    /// Everything that the database keeps, of one moment.
+    pub async fn kept(&self) -> Kept {
+        K::kept(&self.url).await
     }
 
     /// Changes the database behind the store's back.
-    pub async fn tamper(&self, statement: &str) {
-        K::tamper(&self.url, statement).await;
+    pub async fn tamper(&self, tampering: Tampering<'_>) {
+        K::tamper(&self.url, &tampering).await;
+    }
+
+    /// Commits a batch by another writer, who is to die at one of its moments, counted from 0.
+    pub async fn commit_and_die(&self, entries: &[Entry], moment: usize) -> Ended {
+        K::commit_and_die(&self.url, entries, &self.bench(), moment).await
+    }
+
+    /// Has the database's clock go on by so many seconds at least.
+    pub async fn pass(&self, seconds: i64) {
+        K::pass(&self.url, &self.store, seconds).await;
     }
 
     /// A worker on a store.
-    pub fn on(url: String, store: K::Store, rules: Rules) -> Self {
+    pub fn on(url: K::Address, store: K::Store, rules: Rules) -> Self {
         let (submitter, source) = direct(DirectLimits { submissions: 4_096, bytes: 256 * 1024 * 1024 });
         // Nobody publishes: the outbox in the table is what tests read.
         let (relay, _) = mpsc::channel(1);

@@ -23,15 +23,15 @@ async fn rounds(shop: &Shop) -> (u32, u64) {
 async fn published_batches_are_deleted_after_their_grace_period_however_many_and_no_others() {
     let shop = Shop::open().await;
     for (from, to, days) in [(1, 25_000, 8), (25_001, 25_010, 1), (25_011, 25_020, 8)] {
-        shop.tamper(&format!(
+        shop.execute(&format!(
             "with recursive n (number) as (select {from} union all select number + 1 from n where number < {to})
              insert into outbox (number, first_seq, announcements, recorded_at, content)
              select number, number, 0, (unixepoch() - {days} * 86400) * 1000000, x'' from n"
         ))
         .await;
     }
-    shop.tamper("update outbox_counter set last_number = 25020").await;
-    shop.tamper("update relay set published_number = 25010").await;
+    shop.execute("update outbox_counter set last_number = 25020").await;
+    shop.execute("update relay set published_number = 25010").await;
     assert_eq!(rounds(&shop).await, (3, 25_000));
     assert_eq!(shop.number("select min(number) from outbox").await, 25_001);
     assert_eq!(shop.number("select count(*) from outbox").await, 20, "young ones and unpublished ones stay");
@@ -40,8 +40,8 @@ async fn published_batches_are_deleted_after_their_grace_period_however_many_and
 #[tokio::test]
 async fn keys_of_dropped_days_go_however_many_and_no_others() {
     let shop = Shop::open().await;
-    shop.tamper("insert into inbox_day values (1000, 1000, 1), (1001, 1001, 1), (30000, 30000, null)").await;
-    shop.tamper(
+    shop.execute("insert into inbox_day values (1000, 1000, 1), (1001, 1001, 1), (30000, 30000, null)").await;
+    shop.execute(
         "with recursive n (number) as (select 1 union all select number + 1 from n where number < 12000)
          insert into inbox (event_day, source, event_key, fingerprint, outcome)
          select day.value, 1, unhex(printf('%032x', number)), 0, 1 from n, json_each('[1000, 1001, 30000]') day",

@@ -1,8 +1,14 @@
 //! What every store owes the worker: this module stands below each of them.
 
+mod claims;
 mod commits;
+mod crashes;
+mod folds;
+mod locks;
 mod maintenance;
 mod outbox;
+mod pages;
+mod proofs;
 mod questions;
 mod shown;
 mod writers;

@@ -7,7 +7,7 @@ use holdfast::ports::{Queries, StockFilter};
 use serde_json::json;
 
 use super::{Shop, stocked};
-use crate::shop::{event, fresh, lines, ordered};
+use crate::shop::{Tampering, event, fresh, lines, ordered};
 
 /// Keys whose order by bytes is not the order of any language.
 const KEYS: [(&str, &str); 8] = [
@@ -111,7 +111,7 @@ async fn a_claim_shows_its_last_answer_with_the_seq_under_which_it_was_published
     let answer = view.answer.expect("it was answered");
     assert_eq!((&answer["outcome"], &answer["seq"]), (&json!("granted"), &json!(5)), "{answer}");
     // The outbox is not kept for ever.
-    shop.tamper("delete from outbox").await;
+    shop.tamper(Tampering::OutboxLost { numbers: 0..=i64::MAX }).await;
     let view = shop.store.claim(&key("O-2")).await.unwrap().expect("it is known");
     assert_eq!(view.answer.expect("the claim keeps it").get("seq"), None);
     assert_eq!(shop.store.claim(&key("O-3")).await.unwrap(), None);

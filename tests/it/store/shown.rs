@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Shop, stocked};
-use crate::shop::{fresh, lines, ordered, registered};
+use crate::shop::{Tampering, fresh, lines, ordered, registered};
 
 const MANY: OutboxLimit = OutboxLimit { batches: 100, announcements: 1_000 };
 
@@ -30,7 +30,9 @@ async fn holders_come_by_deadline_and_those_without_one_last_page_by_page() {
         shop.send_one(fresh("cart-updated", json!({"cart_id": cart, "cart_version": 1, "lines": lines(&[("A", 1)])})))
             .await;
     }
-    shop.tamper("update claim set expires_at = null where reference like 'D-%'").await;
+    for of in ["D-1", "D-2"] {
+        shop.tamper(Tampering::NoDeadline { of }).await;
+    }
     let key = StockKey::new("A", "default");
     let (mut names, mut after) = (Vec::new(), None);
     loop {
@@ -75,7 +77,7 @@ async fn the_place_of_every_number_is_found_as_long_as_what_follows_is_kept() {
     }
     assert_eq!(shop.store.outbox_place(last.last_seq()).await.unwrap(), OutboxPlace::Behind(last.number));
     assert_eq!(shop.store.outbox_place(last.last_seq() + 1).await.unwrap(), OutboxPlace::NotGiven);
-    shop.tamper("delete from outbox where number <= 3").await;
+    shop.tamper(Tampering::OutboxLost { numbers: 0..=3 }).await;
     assert_eq!(shop.store.outbox_place(0).await.unwrap(), OutboxPlace::Dropped);
     assert_eq!(shop.store.outbox_place(batches[2].last_seq()).await.unwrap(), OutboxPlace::Behind(3));
 }
@@ -95,6 +97,6 @@ async fn only_what_is_marked_as_published_is_shown_within_the_limit() {
     assert_eq!(shop.store.published_behind(1, OutboxLimit { batches: 2, ..MANY }).await.unwrap(), all[1..3]);
     assert_eq!(shop.store.published_behind(1, OutboxLimit { announcements: 1, ..MANY }).await.unwrap(), all[1..2]);
     assert!(shop.store.published_behind(4, MANY).await.unwrap().is_empty());
-    shop.tamper("delete from outbox where number = 1").await;
+    shop.tamper(Tampering::OutboxLost { numbers: 1..=1 }).await;
     assert!(shop.store.published_behind(0, MANY).await.unwrap().is_empty(), "it is not kept any more");
 }

@@ -2,6 +2,7 @@
 
 use holdfast::domain::rules::{DeductOn, Rules};
 use holdfast::ports::Outcome;
+use serde_json::Value;
 
 use super::{Shop, stocked};
 use crate::shop::{ordered, registered};
@@ -46,11 +47,10 @@ async fn writers_with_overlapping_orders_apply_each_once_and_number_them_without
     let counted = writers.join_all().await;
     let (applied, duplicates) = counted.iter().fold((0, 0), |sum, one| (sum.0 + one[0], sum.1 + one[1]));
     assert_eq!((applied, duplicates), (WRITERS * BATCHES * ORDERS, WRITERS * BATCHES * ORDERS));
-    let reserved = shop.number("select cast(sum(order_reserved) as bigint) from stock").await;
-    assert_eq!(reserved, 2 * applied as i64);
-    assert_eq!(shop.number("select count(*) from claim_line").await, 2 * applied as i64);
-    let answers = shop.announcements().await.len();
-    assert_eq!(answers as i64, shop.number("select last_seq from outbox_counter").await);
+    let kept = shop.kept().await;
+    assert_eq!(kept.stock.iter().map(|row| row.counters.order_reserved).sum::<i64>(), 2 * applied as i64);
+    assert_eq!(kept.claim_lines.len(), 2 * applied);
+    assert_eq!(shop.announcements().await.len() as i64, kept.last_seq);
     shop.assert_sound().await;
 }
 
@@ -69,5 +69,34 @@ async fn clones_of_one_store_take_turns() {
     }
     writers.join_all().await;
     assert_eq!(shop.units("A").await.0, 1_000_000 - 30 * WRITERS as i64);
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_with_the_same_batches_apply_each_event_once_whoever_is_first() {
+    const ROUNDS: usize = 15;
+    let shop = stocked(1_000_000).await;
+    let batches: Vec<Vec<Value>> = (0..ROUNDS)
+        .map(|round| (0..5).map(|order| ordered(&format!("O-{round}-{order}"), &[("A", 1)])).collect())
+        .collect();
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        let (mut other, batches) = (Shop::at(shop.url.clone(), Rules::default()).await, batches.clone());
+        writers.spawn(async move {
+            let mut applied = 0;
+            for batch in batches {
+                for outcome in other.send(batch).await {
+                    assert!(matches!(outcome, Outcome::Applied | Outcome::Duplicate), "{outcome:?}");
+                    applied += usize::from(outcome == Outcome::Applied);
+                }
+            }
+            applied
+        });
+    }
+    assert_eq!(writers.join_all().await.into_iter().sum::<usize>(), 5 * ROUNDS);
+    assert_eq!(shop.units("A").await.0, 1_000_000 - 5 * ROUNDS as i64);
+    let kept = shop.kept().await;
+    assert_eq!((kept.inbox.len(), kept.claims.len()), (5 * ROUNDS + 1, 5 * ROUNDS));
+    assert_eq!(kept.last_seq, 10 * ROUNDS as i64 + 1, "each was answered once");
     shop.assert_sound().await;
 }

@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use holdfast::config::{SecretUrl, Settings, SinkSettings, SourceSettings, StoreSettings, TopicSettings};
 use serde_json::Value;
 
 use crate::servers::{shared_kafka, shared_nats};
-use crate::shop::{OnPostgres, OnSqlite, StoreKind, new_database};
+use crate::shop::{OnPostgres, OnSqlite, new_database};
 
 /// Longer than anything here takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(90);
@@ -29,6 +30,25 @@ pub struct Installation {
 pub struct Worker {
     pub child: Child,
     pub http_port: u16,
+}
+
+/// A process that ends with the test process, however that ends.
+pub struct WorkerOfProcess {
+    /// Its standard input is what the process waits on.
+    _keeper: Child,
+    http_port: u16,
+}
+
+impl WorkerOfProcess {
+    /// Asks the sidecar; the status and the body, or nothing while it does not answer.
+    pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
+        ask(self.http_port, path).await
+    }
+
+    /// Waits until it is ready for everything.
+    pub async fn wait_until_ready(&self) {
+        wait_for(self.http_port, "/readyz", 200).await;
+    }
 }
 
 impl Drop for Worker {
@@ -153,6 +173,30 @@ impl Installation {
         Worker { child, http_port }
     }
 
+    /// Starts a worker that nobody has to end: a shell keeps it, and ends it when this process is gone.
+    pub fn worker_of_process(&self) -> WorkerOfProcess {
+        const KEEP: &str = r#""$0" "$@" & worker=$!; read -r _; kill -9 $worker"#;
+        let http_port = free_port();
+        let worker = self.command(&["run", "--http-listen", &format!("127.0.0.1:{http_port}")]);
+        let mut keeper = Command::new("sh");
+        keeper.arg("-c").arg(KEEP).arg(worker.get_program()).args(worker.get_args());
+        keeper.env("HOLDFAST__LOG__LEVEL", "warn").stdin(Stdio::piped());
+        keeper.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        WorkerOfProcess { _keeper: keeper.spawn().expect("a shell should run"), http_port }
+    }
+
+    /// The same settings for parts that run in this process.
+    pub fn settings(&self) -> Settings {
+        let usual = Settings::default();
+        Settings {
+            store: StoreSettings { url: SecretUrl::new(&self.store_url), ..usual.store },
+            source: SourceSettings { url: SecretUrl::new(&self.source_url), ..usual.source },
+            sink: SinkSettings { url: self.sink_url.as_ref().map(SecretUrl::new), ..usual.sink },
+            topics: TopicSettings { prefix: self.prefix.clone(), ..usual.topics },
+            ..usual
+        }
+    }
+
     /// Everything published so far, in order of `seq`.
     pub fn published(&self) -> Vec<Value> {
         let lines = self.succeed(&["subscribe", "--from", "start", "--until-end"]);
@@ -238,17 +282,25 @@ impl Worker {
 
     /// Asks the sidecar; the status and the body, or nothing while it does not answer.
     pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
-        let response = reqwest::get(format!("http://127.0.0.1:{}{path}", self.http_port)).await.ok()?;
-        Some((response.status().as_u16(), response.text().await.ok()?))
+        ask(self.http_port, path).await
     }
 
     /// Waits until the sidecar gives this status.
     pub async fn wait_for(&self, path: &str, status: u16) {
-        let started = Instant::now();
-        while self.ask(path).await.map(|(status, _)| status) != Some(status) {
-            assert!(started.elapsed() < DEADLINE, "{path} never gave {status}");
-            tokio::task::yield_now().await;
-        }
+        wait_for(self.http_port, path, status).await;
+    }
+}
+
+async fn ask(http_port: u16, path: &str) -> Option<(u16, String)> {
+    let response = reqwest::get(format!("http://127.0.0.1:{http_port}{path}")).await.ok()?;
+    Some((response.status().as_u16(), response.text().await.ok()?))
+}
+
+async fn wait_for(http_port: u16, path: &str, status: u16) {
+    let started = Instant::now();
+    while ask(http_port, path).await.map(|(status, _)| status) != Some(status) {
+        assert!(started.elapsed() < DEADLINE, "{path} never gave {status}");
+        tokio::task::yield_now().await;
     }
 }
 

@@ -1,16 +1,15 @@
-//! Whole workers as processes, on real servers, with the binary's own commands around them.
+//! Whole workers as processes, on real servers, with the binary's own commands around them: what is not the same on every
+//! store and bus, or needs to be shown on one only.
 
-mod browser;
+pub mod browser;
 mod commands;
-mod crashes;
+mod demo;
 mod embedded;
 mod ends;
 mod faults;
 mod file;
-mod installation;
+pub mod installation;
 mod nats;
-mod page;
 mod progress;
 mod registry;
 mod start;
-mod stream;

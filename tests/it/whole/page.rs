@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::browser::Browser;
-use super::installation::Installation;
+use super::super::Here;
+use crate::market::Combination;
 use crate::shop::{event, lines};
+use crate::worker::browser::Browser;
+use crate::worker::installation::Installation;
 
 /// Text that would run, or break a line, if anything on the page took it for more than text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
@@ -31,7 +33,8 @@ fn cell(sku: &str, class: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_stock_live_and_who_holds_it_without_a_mouse() {
-    let mut installation = Installation::new().await;
+    let mut place = Here::place().await;
+    let installation = &mut place.installation;
     installation.environment.push(("HOLDFAST__ORDERS__DEDUCT_ON".to_owned(), "confirmed".to_owned()));
     let mut goods: Vec<Value> = (1..=60).map(|number| registered(&format!("MUG-{number:03}"), 40 + number)).collect();
     goods.extend([registered("TEA-GREEN", 30), registered("TEA-BLACK", 3), registered(HOSTILE, 100)]);
@@ -76,10 +79,15 @@ async fn the_page_shows_stock_live_and_who_holds_it_without_a_mouse() {
     assert_eq!(browser.value("document.getElementById('detail').hidden"), true);
     assert_eq!(browser.value("document.activeElement.textContent"), "TEA-GREEN");
 
-    take_pictures(&mut browser, &installation);
+    take_pictures(&mut browser, installation);
     browser.value("document.getElementById('next').click()");
     browser.wait_until("document.querySelectorAll('#rows tr').length === 13");
     assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// The name of a picture, among those of every store and bus.
+fn picture(name: &str) -> String {
+    format!("{name}-{}", Here::NAME)
 }
 
 /// What people see, for people to look at; and that nothing is cut off.
@@ -90,28 +98,29 @@ fn take_pictures(browser: &mut Browser, installation: &Installation) {
     browser.value("document.getElementById('query').value = ''; document.getElementById('query').dispatchEvent(new Event('input'))");
     browser.wait_until("document.querySelectorAll('#rows tr').length === 50");
     browser.wait_until("document.querySelectorAll('#changes li').length >= 10");
-    browser.screenshot("page-desktop-live");
+    browser.screenshot(&picture("page-desktop-live"));
     browser.value("[...document.querySelectorAll('.sku')].find((sku) => sku.textContent === 'MUG-002').click()");
     browser.wait_until("document.querySelectorAll('#claims tr').length >= 3");
     browser.value("window.scrollTo(0, 0)");
     for (name, width, height) in [("page-desktop", 1280, 1000), ("page-phone", 390, 844)] {
         browser.resize(width, height);
-        browser.screenshot(name);
+        browser.screenshot(&picture(name));
         let cut_off = browser.value("document.documentElement.scrollWidth > document.documentElement.clientWidth");
         assert_eq!(cut_off, false, "{name} is wider than its window");
     }
     browser.value("document.getElementById('detail').scrollIntoView()");
-    browser.screenshot("page-phone-detail");
+    browser.screenshot(&picture("page-phone-detail"));
     browser.prefer("prefers-color-scheme", "dark");
     browser.resize(1280, 1000);
     browser.value("window.scrollTo(0, 0)");
-    browser.screenshot("page-desktop-dark");
+    browser.screenshot(&picture("page-desktop-dark"));
     browser.press("Escape");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_when_the_stream_is_away_and_comes_back_by_itself() {
-    let installation = Installation::new().await;
+    let place = Here::place().await;
+    let installation = &place.installation;
     installation.publish(&[registered("TEA", 30)]);
     let mut worker = installation.worker();
     installation.wait_until_handled(1).await;

@@ -1,117 +1,26 @@
 //! The buses that the settings name, and the embedded log that needs nobody to prepare it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::clients::{kafka_connection, local_log, nats_connection};
 use super::{Failure, build, streams};
 use crate::bus::TopicOutcome;
-use crate::bus::any::{AnyPublisher, AnySink, AnySource, AnyTail};
+use crate::bus::any::{AnySink, AnySource};
 use crate::bus::kafka::{
-    KafkaAdmin, KafkaConnection, KafkaPublisher, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
-    KafkaTail, KafkaTailSettings, SinkGuarantee, TailOrder,
+    KafkaAdmin, KafkaConnection, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, SinkGuarantee,
 };
-use crate::bus::local::{
-    LocalAdmin, LocalLog, LocalPublisher, LocalSink, LocalSinkSettings, LocalSource, LocalSourceSettings, LocalTail,
-    LocalTailSettings,
-};
+use crate::bus::local::{LocalAdmin, LocalLog, LocalSink, LocalSinkSettings, LocalSource, LocalSourceSettings};
 use crate::bus::nats::{
-    NatsAdmin, NatsConnection, NatsPublisher, NatsSink, NatsSinkSettings, NatsSource, NatsSourceSettings, NatsTail,
-    NatsTailSettings, StreamSpec,
+    NatsAdmin, NatsConnection, NatsSink, NatsSinkSettings, NatsSource, NatsSourceSettings, StreamSpec,
 };
-use crate::bus::tail::TailStart;
 use crate::config::{BusAddress, Guarantee, KafkaAddress, NatsAddress, Settings, SettingsError};
 use crate::metrics::Metrics;
 use crate::store::sqlite::AnnouncementLog;
 use crate::store::{AnyStore, Migration, Upkeep};
-use crate::sweeper::OWN_SOURCE;
 use crate::wire::encode::Encoder;
-use crate::wire::sequence::sequence_number;
 use crate::wire::topics::Topics;
-
-/// How a Kafka cluster is reached.
-///
-/// # Errors
-/// [`Failure::Settings`] for an address or property that cannot be.
-pub fn kafka_connection(address: KafkaAddress) -> Result<KafkaConnection, Failure> {
-    KafkaConnection::new(&address.url, OWN_SOURCE, address.properties.to_map())
-        .map_err(|error| Failure::Settings(error.to_string()))
-}
-
-/// How NATS servers are reached.
-///
-/// # Errors
-/// [`Failure::Settings`] for an address or property that cannot be.
-pub fn nats_connection(address: NatsAddress) -> Result<NatsConnection, Failure> {
-    NatsConnection::new(address.url.expose(), OWN_SOURCE, address.properties.to_map())
-        .map_err(|error| Failure::Settings(error.to_string()))
-}
-
-/// The embedded log in the store's file.
-///
-/// # Errors
-/// [`Failure`] with what to do about it.
-pub async fn local_log(file: &Path) -> Result<LocalLog, Failure> {
-    LocalLog::open(file).await.map_err(Failure::failed)
-}
-
-/// A publisher of events to a bus on which these topics exist.
-///
-/// # Errors
-/// [`Failure`] with what to do about it.
-pub async fn publisher(address: BusAddress, topics: &[String]) -> Result<AnyPublisher, Failure> {
-    Ok(match address {
-        BusAddress::Kafka(address) => {
-            let opened = KafkaPublisher::open(&kafka_connection(address)?, topics).await;
-            AnyPublisher::Kafka(opened.map_err(Failure::failed)?)
-        }
-        BusAddress::Nats(address) => {
-            let opened = NatsPublisher::open(&nats_connection(address)?, topics).await;
-            AnyPublisher::Nats(opened.map_err(Failure::failed)?)
-        }
-        BusAddress::Local(file) => {
-            let opened = LocalPublisher::open(&local_log(&file).await?, topics).await;
-            AnyPublisher::Local(opened.map_err(Failure::failed)?)
-        }
-    })
-}
-
-/// What to read of what is published.
-pub struct TailWish {
-    /// The topics as the bus names them.
-    pub topics: Vec<String>,
-    /// Where to begin.
-    pub from: TailStart,
-    /// Whether to end at what was there at the beginning.
-    pub until_end: bool,
-    /// What the numbers are like, for a bus that has to put topics into one order.
-    pub order: TailOrder,
-}
-
-/// A reader of what is published on a bus.
-///
-/// # Errors
-/// [`Failure`] with what to do about it.
-pub async fn tail(address: BusAddress, wish: TailWish) -> Result<AnyTail, Failure> {
-    let TailWish { topics, from, until_end, order } = wish;
-    Ok(match address {
-        BusAddress::Kafka(address) => {
-            let connection = kafka_connection(address)?;
-            let number = sequence_number;
-            let settings = KafkaTailSettings { connection, topics, from, until_end, order, number };
-            AnyTail::Kafka(KafkaTail::open(settings).await.map_err(Failure::failed)?)
-        }
-        BusAddress::Nats(address) => {
-            let connection = nats_connection(address)?;
-            let settings = NatsTailSettings { connection, topics, from, until_end };
-            AnyTail::Nats(NatsTail::open(settings).await.map_err(Failure::failed)?)
-        }
-        BusAddress::Local(file) => {
-            let log = local_log(&file).await?;
-            let settings = LocalTailSettings { log, topics, from, until_end };
-            AnyTail::Local(LocalTail::open(settings).await.map_err(Failure::failed)?)
-        }
-    })
-}
 
 /// The buses of a worker, judged and not connected to.
 pub(super) struct Buses {
@@ -137,10 +46,7 @@ impl Buses {
         let wrong = |error: SettingsError| Failure::Settings(error.to_string());
         let source = match settings.source_bus().map_err(wrong)? {
             BusAddress::Kafka(address) => SourceBus::Kafka(kafka_source(settings, topics, address)?),
-            BusAddress::Nats(address) => {
-                let connection = nats_connection(address)?;
-                SourceBus::Nats(NatsSourceSettings::new(connection, &settings.source.group, names(&topics.inputs())))
-            }
+            BusAddress::Nats(address) => SourceBus::Nats(nats_source(settings, topics, address)?),
             BusAddress::Local(file) => SourceBus::Local(file),
         };
         let sink = match settings.sink_bus().map_err(wrong)? {
@@ -299,8 +205,9 @@ impl Buses {
             }
             SourceBus::Local(_) => {
                 let log = log.clone().ok_or_else(no_log)?;
-                let settings = LocalSourceSettings::new(log, &settings.source.group, names(&topics.inputs()));
-                AnySource::Local(LocalSource::open(settings).await.map_err(Failure::failed)?)
+                let source = LocalSourceSettings::new(log, &settings.source.group, names(&topics.inputs()));
+                let source = LocalSourceSettings { close_timeout: leaving(settings, source.close_timeout), ..source };
+                AnySource::Local(LocalSource::open(source).await.map_err(Failure::failed)?)
             }
         };
         let sink = match self.sink {
@@ -319,8 +226,18 @@ impl Buses {
 fn kafka_source(settings: &Settings, topics: &Topics, address: KafkaAddress) -> Result<KafkaSourceSettings, Failure> {
     let connection = kafka_connection(address)?;
     let source = KafkaSourceSettings::new(connection, &settings.source.group, names(&topics.inputs()));
-    // A broker that is away must leave the rest of the drain its time.
-    Ok(KafkaSourceSettings { close_timeout: source.close_timeout.min(settings.drain_timeout() / 4), ..source })
+    Ok(KafkaSourceSettings { close_timeout: leaving(settings, source.close_timeout), ..source })
+}
+
+fn nats_source(settings: &Settings, topics: &Topics, address: NatsAddress) -> Result<NatsSourceSettings, Failure> {
+    let connection = nats_connection(address)?;
+    let source = NatsSourceSettings::new(connection, &settings.source.group, names(&topics.inputs()));
+    Ok(NatsSourceSettings { close_timeout: leaving(settings, source.close_timeout), ..source })
+}
+
+/// How long a source may take to leave: a bus that is away must leave the rest of the drain its time.
+fn leaving(settings: &Settings, usual: Duration) -> Duration {
+    usual.min(settings.drain_timeout() / 4)
 }
 
 fn kafka_sink(settings: &Settings, topics: &Topics, address: KafkaAddress) -> Result<KafkaSinkSettings, Failure> {

@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::installation::{DEADLINE, Installation, Worker};
+use super::super::Here;
+use crate::market::Combination;
 use crate::shop::{event, lines};
+use crate::worker::installation::{DEADLINE, Installation, Worker};
 
 /// Reads a stream until it holds as many events as wanted, or ends; each with its id.
 async fn read(worker: &Worker, path: &str, seen: Option<i64>, wanted: usize) -> Vec<(i64, Value)> {
@@ -35,7 +37,8 @@ async fn read(worker: &Worker, path: &str, seen: Option<i64>, wanted: usize) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_over_a_restart_without_a_hole_and_shows_what_subscribers_see() {
-    let installation = Installation::new().await;
+    let place = Here::place().await;
+    let installation = &place.installation;
     let order = |number: usize| {
         let body = json!({"order_id": format!("O-{number}"), "lines": lines(&[("A", 2)])});
         event("order-created", &format!("o-{number}"), body)
@@ -71,13 +74,11 @@ async fn a_stream_goes_on_over_a_restart_without_a_hole_and_shows_what_subscribe
 
     let alerts = read(&second, "/api/v1/events/stream?topic=low-stock", Some(0), 1).await;
     assert_eq!(alerts[0].1["type"], "low-stock");
-    assert_numbers_that_are_gone_are_told(&installation, &second, published as i64).await;
+    assert_numbers_that_are_gone_are_told(installation, &second, published as i64).await;
 }
 
 async fn assert_numbers_that_are_gone_are_told(installation: &Installation, worker: &Worker, last: i64) {
-    installation
-        .number("with gone as (delete from outbox where number < 2 returning 1) select count(*) from gone")
-        .await;
+    installation.execute("delete from outbox where number < 2").await;
     for (seq, expected) in [(0, 410), (last + 1, 410)] {
         let (status, body) =
             worker.ask(&format!("/api/v1/events/stream?last_event_id={seq}")).await.expect("an answer");
@@ -88,7 +89,8 @@ async fn assert_numbers_that_are_gone_are_told(installation: &Installation, work
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_that_hold_a_sku_come_latest_deadline_first_in_pages() {
-    let mut installation = Installation::new().await;
+    let mut place = Here::place().await;
+    let installation = &mut place.installation;
     installation.environment.push(("HOLDFAST__ORDERS__DEDUCT_ON".to_owned(), "shipped".to_owned()));
     let order = |name: &str, ttl: i64| {
         let body = json!({"order_id": name, "ttl_s": ttl, "lines": lines(&[("A", 2)])});

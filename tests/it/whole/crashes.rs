@@ -3,21 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::installation::Installation;
+use super::super::Here;
+use crate::market::Combination;
 use crate::shop::{event, lines};
-
-/// Every named fail point of the path of an event, in its order.
-const FAIL_POINTS: [&str; 9] = [
-    "after_poll",
-    "after_commit",
-    "before_hand_over",
-    "before_settle",
-    "after_settle",
-    "before_publish",
-    "after_publish",
-    "before_mark",
-    "after_publish:2",
-];
 
 fn order(number: usize) -> Value {
     event(
@@ -29,15 +17,8 @@ fn order(number: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_may_die_at_every_step_and_nothing_is_lost_or_done_twice() {
-    dies_at_every_step(Installation::new().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_on_nats_may_die_at_every_step_as_well() {
-    dies_at_every_step(Installation::on_nats().await).await;
-}
-
-async fn dies_at_every_step(installation: Installation) {
+    let place = Here::place().await;
+    let installation = &place.installation;
     let registered = |sku: &str| event("sku-registered", &format!("r-{sku}"), json!({"sku": sku, "initial": 1_000}));
     installation.publish(&[registered("A"), registered("B")]);
     let mut first = installation.worker();
@@ -46,7 +27,7 @@ async fn dies_at_every_step(installation: Installation) {
     assert_eq!(first.wait(), Some(0));
 
     let mut identities = 2;
-    for (round, point) in FAIL_POINTS.iter().enumerate() {
+    for (round, point) in Here::FAIL_POINTS.iter().enumerate() {
         let orders: Vec<Value> = (0..5).map(|number| order(round * 10 + number)).collect();
         identities += orders.len() as i64;
         installation.publish(&orders);
@@ -77,15 +58,8 @@ async fn dies_at_every_step(installation: Installation) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_are_killed_at_any_moment_leave_every_order_answered_once() {
-    killed_at_any_moment(Installation::new().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn workers_on_nats_that_are_killed_at_any_moment_do_so_as_well() {
-    killed_at_any_moment(Installation::on_nats().await).await;
-}
-
-async fn killed_at_any_moment(installation: Installation) {
+    let place = Here::place().await;
+    let installation = &place.installation;
     let skus = ["A", "B", "C"];
     let registered = |sku: &&str| event("sku-registered", &format!("r-{sku}"), json!({"sku": sku, "initial": 5_000}));
     installation.publish(&skus.iter().map(registered).collect::<Vec<_>>());

@@ -1,16 +1,24 @@
-//! Appending records. The store's own appending (`src/store/sqlite/log.rs`) is the same three statements: neither
-//! adapter sees the other, and the transaction never leaves its adapter.
+//! What the SQLite store and the embedded log share, because they are one file: its clock, and the appending of records.
+//! Each of them holds connections and transactions of its own; neither knows the other.
 
 use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
-use super::log::clock;
 use crate::ports::OutputRecord;
 use crate::wire::packed::{self, TopicStart};
 
+/// The file's clock, in microseconds since 1970. SQLite's clock counts milliseconds, and stands still within one
+/// statement.
+macro_rules! clock {
+    () => {
+        "(cast(round(unixepoch('subsec') * 1000) as integer) * 1000)"
+    };
+}
+pub(crate) use clock;
+
 /// What became of records that were to be appended.
-pub(super) enum Appended {
+pub(crate) enum Appended {
     /// They are there when the transaction is.
     All,
     /// Nothing may be committed: these topics do not exist.
@@ -18,7 +26,7 @@ pub(super) enum Appended {
 }
 
 /// Appends records in their order, within a transaction that holds the file's lock.
-pub(super) async fn append(
+pub(crate) async fn append(
     connection: &mut SqliteConnection,
     records: &[OutputRecord],
 ) -> Result<Appended, sqlx::Error> {

@@ -1,0 +1,194 @@
+//! Shops on the model, the reference of what a store is.
+
+use holdfast::domain::claim::ClaimKey;
+use holdfast::domain::verdict::Verdict;
+use holdfast::domain::words::{Day, Timestamp};
+use holdfast::engine::judge::Bench;
+use holdfast::ports::{Entry, PublishedMark, Store};
+use holdfast::store::Retention;
+use holdfast::wire::stored;
+use uuid::Uuid;
+
+use super::behind::{
+    Ended, Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+};
+use super::kinds::StoreKind;
+use crate::model::{ModelDatabase, ModelStore, OpenDay, Step, Tables};
+
+/// A database in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnModel;
+
+impl StoreKind for OnModel {
+    type Store = ModelStore;
+    type Address = ModelDatabase;
+    type Place = ();
+
+    const LETS_OTHERS_BETWEEN: bool = true;
+
+    async fn new_database() -> (ModelDatabase, ()) {
+        // Publishers in tests go by this clock; the model's stands still from here on.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let now = Timestamp(i64::try_from(now.as_micros()).expect("before the year 294247"));
+        (ModelDatabase::new(now, Uuid::new_v4()), ())
+    }
+
+    async fn connect_with(database: &ModelDatabase, retention: Retention) -> ModelStore {
+        ModelStore::on(database.clone(), retention)
+    }
+
+    async fn kept(database: &ModelDatabase) -> Kept {
+        database.look(kept)
+    }
+
+    async fn tamper(database: &ModelDatabase, tampering: &Tampering<'_>) {
+        database.change(|tables| {
+            tables.writes += 1;
+            tamper(tables, tampering);
+        });
+    }
+
+    async fn commit_and_die(database: &ModelDatabase, entries: &[Entry], bench: &Bench, moment: usize) -> Ended {
+        let store = Self::connect(database).await;
+        if let Some(step) = Step::ALL.get(moment) {
+            store.die_at(*step);
+        }
+        let judge = |loaded| bench.judge(entries, loaded);
+        match store.commit(entries, &judge).await {
+            Ok(_) => Ended::Committed,
+            Err(error) => Ended::Died(Some(error)),
+        }
+    }
+
+    async fn pass(database: &ModelDatabase, _store: &ModelStore, seconds: i64) {
+        database.move_clock(seconds);
+    }
+}
+
+fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
+    let now = tables.clock;
+    let claims = tables.claims.values_mut().map(|kept| &mut kept.claim);
+    let is_of = |key: &ClaimKey, of: &str| key.reference.as_str() == of;
+    match tampering {
+        Tampering::Deadline { of, seconds } => claims
+            .filter(|claim| claim.expires_at.is_some() && of.is_none_or(|of| is_of(&claim.key, of)))
+            .for_each(|claim| claim.expires_at = Some(now.plus_seconds(*seconds))),
+        Tampering::DeadlineAt(instant) => claims.for_each(|claim| claim.expires_at = Some(*instant)),
+        Tampering::NoDeadline { of } => {
+            claims.filter(|claim| is_of(&claim.key, of)).for_each(|claim| claim.expires_at = None);
+        }
+        Tampering::HeldLonger { seconds } => {
+            let earlier = |held: Timestamp| held.plus_seconds(-seconds);
+            claims.for_each(|claim| claim.first_held_at = claim.first_held_at.map(earlier));
+        }
+        Tampering::DayWritten { day, on } => {
+            tables.days.entry(*day).and_modify(|open| open.last_written_on = *on);
+        }
+        Tampering::DayDropped { day } => {
+            tables.days.insert(*day, OpenDay { last_written_on: *day, is_dropped: true });
+        }
+        Tampering::OutboxAged { seconds } => {
+            tables.outbox.values_mut().for_each(|batch| batch.recorded_at = now.plus_seconds(-seconds));
+        }
+        Tampering::OutboxLost { numbers } => tables.outbox.retain(|number, _| !numbers.contains(number)),
+        Tampering::LettersAged { seconds } => {
+            tables.dead_letters.values_mut().for_each(|letter| letter.recorded_at = now.plus_seconds(-seconds));
+        }
+        Tampering::LeaseOver => tables.lease = tables.lease.map(|(lease, _)| (lease, now.plus_seconds(-1))),
+        Tampering::CartHeld { sku, units } => of_sku(tables, sku, |row| row.counters.cart_held = *units),
+        Tampering::Level { sku, level } => of_sku(tables, sku, |row| row.level = *level),
+        Tampering::SetAside { reference, more } => {
+            let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, reference));
+            of.for_each(|(_, units)| *units += more);
+        }
+        Tampering::MovementLost { sku, version } => {
+            tables.movements.retain(|(key, of), _| key.sku.as_str() != *sku || of != version);
+        }
+        Tampering::NumbersGiven { batches } => tables.last_number += batches,
+        Tampering::Published { number, seq } => tables.mark = PublishedMark { number: *number, seq: *seq },
+    }
+}
+
+fn of_sku(tables: &mut Tables, sku: &str, change: impl Fn(&mut holdfast::domain::stock::StockRow)) {
+    tables.stock.values_mut().filter(|row| row.key.sku.as_str() == sku).for_each(change);
+}
+
+fn kept(tables: &Tables) -> Kept {
+    let inbox = tables.inbox.iter().map(|((day, source, key), (fingerprint, verdict))| KeptKey {
+        day: *day,
+        source: source.to_string(),
+        key: Uuid::from_bytes(key.0),
+        fingerprint: fingerprint.0,
+        outcome: match verdict {
+            Verdict::Applied => 1,
+            Verdict::Refused(_) => 2,
+            Verdict::Ignored => 3,
+        },
+    });
+    let day = |(day, open): (&Day, &OpenDay)| KeptDay {
+        day: *day,
+        last_written_on: open.last_written_on,
+        is_dropped: open.is_dropped,
+    };
+    let stock = tables.stock.values().map(|row| KeptStock {
+        key: row.key.clone(),
+        counters: row.counters,
+        level: row.level.as_str().to_owned(),
+        version: row.version,
+    });
+    let movements = tables.movements.iter().map(|((key, version), movement)| KeptMovement {
+        key: key.clone(),
+        version: *version,
+        cause_type: movement.cause.event_type.as_str().to_owned(),
+        reference: movement.cause.reference.as_ref().map(ToString::to_string),
+        change: movement.change,
+    });
+    let claims = tables.claims.values().map(|kept| {
+        let claim = &kept.claim;
+        KeptClaim {
+            kind: claim.key.kind.as_str().to_owned(),
+            reference: claim.key.reference.to_string(),
+            state: claim.state.as_str().to_owned(),
+            revision: claim.revision,
+            expires_at: claim.expires_at,
+            remembered: (!claim.remembered.is_empty()).then(|| stored::encode_remembered(&claim.remembered)),
+            is_answered: kept.answer.is_some(),
+        }
+    });
+    let lines = tables.set_aside.iter().map(|((key, claim), units)| KeptLine {
+        kind: claim.kind.as_str().to_owned(),
+        reference: claim.reference.to_string(),
+        key: key.clone(),
+        units: *units,
+    });
+    let letters = tables.dead_letters.values().map(|kept| {
+        let position = &kept.letter.record.position;
+        KeptLetter {
+            topic: position.topic.to_string(),
+            partition: position.partition.into(),
+            offset: position.offset,
+            reason: kept.letter.reason.as_str().to_owned(),
+            detail: kept.letter.detail.to_string(),
+        }
+    });
+    let outbox = tables.outbox.values().map(|batch| KeptBatch {
+        number: batch.number,
+        first_seq: batch.first_seq,
+        announcements: batch.announcements.len() as i64,
+        content: stored::encode_batch(&batch.announcements, &batch.dead_letters),
+    });
+    Kept {
+        inbox: inbox.collect(),
+        days: tables.days.iter().map(day).collect(),
+        sources: tables.sources.iter().map(ToString::to_string).collect(),
+        stock: stock.collect(),
+        movements: movements.collect(),
+        claims: claims.collect(),
+        claim_lines: lines.collect(),
+        dead_letters: letters.collect(),
+        outbox: outbox.collect(),
+        last_number: tables.last_number,
+        last_seq: tables.last_seq,
+    }
+    .sorted()
+}

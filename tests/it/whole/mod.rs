@@ -1,0 +1,6 @@
+//! Whole workers as processes of their own, on every store and bus: this module stands below each of them.
+
+mod crashes;
+mod page;
+mod replay;
+mod stream;

@@ -1,0 +1,276 @@
+//! A batch: read, judged, written, all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use holdfast::domain::announce::{Announcement, AnnouncementBody};
+use holdfast::domain::books::Books;
+use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
+use holdfast::domain::event::{Envelope, Trace};
+use holdfast::domain::stock::StockRow;
+use holdfast::domain::words::{Day, StockKey, Timestamp};
+use holdfast::ports::{
+    Committed, DeadLetter, Entry, Judge, Judged, Loaded, MovementView, OutboxBatch, Seen, StoreError,
+};
+use holdfast::store::Retention;
+
+use super::tables::{Given, Identity, OpenDay, Tables};
+use super::{ModelStore, Step};
+
+/// How often a batch begins again before it waits like any transient trouble.
+const MOST_ATTEMPTS: usize = 1_000;
+/// A publisher's clock may run ahead across midnight.
+const DAYS_AHEAD: i32 = 1;
+/// 0001-01-01 and 9999-12-31: days beyond them have no name.
+const FIRST_DAY: Day = Day(-719_162);
+const LAST_DAY: Day = Day(2_932_896);
+
+/// What becomes of the identities of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DayStatus {
+    Open,
+    Closed,
+    Ahead,
+}
+
+/// What a batch was read as.
+struct Read {
+    loaded: Loaded,
+    days: BTreeMap<Day, DayStatus>,
+    /// What had been written by then.
+    writes: u64,
+}
+
+impl ModelStore {
+    pub(super) async fn commit_batch(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, StoreError> {
+        for repeats in 0..MOST_ATTEMPTS {
+            self.faults.reach(Step::Begun)?;
+            let Read { loaded, days, writes } = self.database.look(|tables| read(tables, entries, &self.retention));
+            let now = loaded.now;
+            self.faults.reach(Step::Loaded)?;
+            // Others come between.
+            tokio::task::yield_now().await;
+            let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
+            self.faults.reach(Step::Judged)?;
+            tokio::task::yield_now().await;
+            let written = self.database.change(|tables| {
+                if tables.writes != writes {
+                    return Ok(None);
+                }
+                check(&judged)?;
+                self.faults.reach(Step::BeforeCommit)?;
+                file(tables, entries, &days, now);
+                Ok(Some(write(tables, entries, judged, now)))
+            })?;
+            if let Some(committed) = written {
+                self.faults.reach(Step::AfterCommit)?;
+                return Ok(Committed { repeats, ..committed });
+            }
+        }
+        Err(StoreError::Transient(format!("other writers came between {MOST_ATTEMPTS} times")))
+    }
+}
+
+fn envelopes(entries: &[Entry]) -> impl Iterator<Item = &Envelope> {
+    entries.iter().filter_map(|entry| match entry {
+        Entry::Event { envelope, .. } => Some(&**envelope),
+        Entry::DeadLetter(_) => None,
+    })
+}
+
+fn identity(envelope: &Envelope) -> Identity {
+    (envelope.day, envelope.cause.source.clone(), envelope.key)
+}
+
+/// Reads which identities are new, and everything that their events touch.
+fn read(tables: &Tables, entries: &[Entry], retention: &Retention) -> Read {
+    let days = days(tables, entries, retention);
+    let seen: Vec<Seen> = entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::DeadLetter(_) => Seen::New,
+            Entry::Event { envelope, .. } => match days[&envelope.day] {
+                DayStatus::Closed => Seen::DayClosed,
+                DayStatus::Ahead => Seen::DayAhead,
+                DayStatus::Open => match tables.inbox.get(&identity(envelope)) {
+                    Some((fingerprint, _)) => Seen::Before(*fingerprint),
+                    None => Seen::New,
+                },
+            },
+        })
+        .collect();
+    let fresh: Vec<&Envelope> = entries
+        .iter()
+        .zip(&seen)
+        .filter_map(|(entry, seen)| match (entry, seen) {
+            (Entry::Event { envelope, .. }, Seen::New) => Some(&**envelope),
+            _ => None,
+        })
+        .collect();
+    Read { loaded: Loaded { now: tables.clock, seen, books: books(tables, &fresh) }, days, writes: tables.writes }
+}
+
+/// Claims that events name, and rows that events and those claims name.
+fn books(tables: &Tables, fresh: &[&Envelope]) -> Books {
+    let named = fresh.iter().flat_map(|it| it.event.claim_key().into_iter().chain(it.event.cart_key()));
+    let claims: BTreeMap<ClaimKey, Claim> =
+        named.filter_map(|key| tables.claims.get(&key).map(|kept| (key, kept.claim.clone()))).collect();
+    let mut rows: BTreeSet<&StockKey> = fresh.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
+    rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
+    let stock = rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
+    Books { stock, claims: claims.into_iter().collect() }
+}
+
+/// What becomes of each day that a batch names. Days that were never heard of are opened, the oldest first, while there
+/// is room for them; those whose keys would be kept anyway always are.
+fn days(tables: &Tables, entries: &[Entry], retention: &Retention) -> BTreeMap<Day, DayStatus> {
+    let today = tables.clock.day();
+    let mut open = tables.days.values().filter(|day| !day.is_dropped).count();
+    let most = usize::try_from(retention.inbox_max_days).unwrap_or(usize::MAX);
+    let named: BTreeSet<Day> = envelopes(entries).map(|envelope| envelope.day).collect();
+    let status = |day: Day| {
+        let status = match tables.days.get(&day) {
+            _ if day < FIRST_DAY || day > LAST_DAY => DayStatus::Closed,
+            _ if day.0 > today.0 + DAYS_AHEAD => DayStatus::Ahead,
+            Some(known) if known.is_dropped => DayStatus::Closed,
+            Some(_) => DayStatus::Open,
+            None if open < most || today.0 - day.0 <= retention.inbox_keep_days => {
+                open += 1;
+                DayStatus::Open
+            }
+            None => DayStatus::Closed,
+        };
+        (day, status)
+    };
+    named.into_iter().map(status).collect()
+}
+
+/// Refuses rows that no rule can leave behind, by the name of what they break.
+fn check(judged: &Judged) -> Result<(), StoreError> {
+    let refuse = |constraint: &str| Err(StoreError::Fatal(format!("the constraint {constraint} refused a row")));
+    for row in changed_rows(judged) {
+        let StockRow { counters, critical_threshold: critical, warning_threshold: warning, .. } = row;
+        let rules = [
+            ("stock_on_hand_not_negative", counters.on_hand >= 0),
+            ("stock_cart_held_not_negative", counters.cart_held >= 0),
+            ("stock_order_reserved_not_negative", counters.order_reserved >= 0),
+            ("stock_safety_stock_not_negative", counters.safety_stock >= 0),
+            ("stock_max_stock_not_negative", row.max_stock.is_none_or(|most| most >= 0)),
+            ("stock_thresholds_ordered", 0 <= *critical && critical <= warning),
+            ("stock_version_positive", row.version >= 1),
+        ];
+        if let Some((name, _)) = rules.into_iter().find(|(_, holds)| !holds) {
+            return refuse(name);
+        }
+    }
+    if changed_claims(judged).any(|claim| claim.lines.values().any(|line| line.reserved < 0)) {
+        return refuse("claim_line_reserved_positive");
+    }
+    Ok(())
+}
+
+fn changed_rows(judged: &Judged) -> impl Iterator<Item = &StockRow> {
+    let effects = &judged.effects;
+    let keys: BTreeSet<&StockKey> = effects.created.iter().chain(&effects.settings).chain(&effects.counted).collect();
+    keys.into_iter().filter_map(|key| judged.books.stock.get(key))
+}
+
+fn changed_claims(judged: &Judged) -> impl Iterator<Item = &Claim> {
+    judged.effects.claims.iter().filter_map(|key| judged.books.claims.get(key))
+}
+
+/// Opens days and names sources, whatever becomes of the events.
+fn file(tables: &mut Tables, entries: &[Entry], days: &BTreeMap<Day, DayStatus>, now: Timestamp) {
+    let today = now.day();
+    for (day, status) in days {
+        if *status == DayStatus::Open {
+            let open = tables.days.entry(*day).or_insert(OpenDay { last_written_on: today, is_dropped: false });
+            open.last_written_on = open.last_written_on.max(today);
+        }
+    }
+    tables.sources.extend(envelopes(entries).map(|envelope| envelope.cause.source.clone()));
+}
+
+/// Writes what a batch was judged to be.
+fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp) -> Committed {
+    tables.writes += 1;
+    for (index, verdict) in &judged.fresh {
+        if let Some(Entry::Event { envelope, .. }) = entries.get(*index) {
+            tables.inbox.insert(identity(envelope), (envelope.fingerprint, *verdict));
+        }
+    }
+    for row in changed_rows(&judged) {
+        tables.stock.insert(row.key.clone(), row.clone());
+    }
+    for claim in changed_claims(&judged) {
+        let mut claim = claim.clone();
+        claim.revision += 1;
+        let answer = given(tables, &judged, &claim.key, now);
+        tables.put_claim(claim, answer);
+    }
+    forget_empty_lines(tables, &judged);
+    append(tables, &judged, now);
+    let Judged { outcomes, effects, dead_letters, .. } = judged;
+    let dead_letters = dead_letters.into_iter().filter(|letter| tables.bury(letter, now)).collect();
+    Committed { outcomes, outbox: announce(tables, effects.announcements, dead_letters, now), repeats: 0 }
+}
+
+/// The answer that a claim was given by a batch, under the numbers that the batch is going to have.
+fn given(tables: &Tables, judged: &Judged, claim: &ClaimKey, recorded_at: Timestamp) -> Option<Given> {
+    let place = *judged.effects.answers.get(claim)?;
+    let announcement = judged.effects.announcements.get(place)?;
+    let AnnouncementBody::ReservationResult(answer) = &announcement.body else { return None };
+    let (number, seq) = (tables.last_number + 1, tables.last_seq + 1 + place as i64);
+    Some(Given { answer: answer.clone(), cause: announcement.cause.clone(), recorded_at, number, seq })
+}
+
+/// A line of which nothing is left is not kept: a cart that lives long meets many SKUs.
+fn forget_empty_lines(tables: &mut Tables, judged: &Judged) {
+    for key in &judged.effects.claims {
+        if let Some(kept) = tables.claims.get_mut(key) {
+            kept.claim.lines.retain(|_, line| *line != ClaimLine::default());
+        }
+    }
+}
+
+/// Appends to the ledger, which keeps no trace state.
+fn append(tables: &mut Tables, judged: &Judged, recorded_at: Timestamp) {
+    for movement in &judged.effects.movements {
+        let view = MovementView {
+            version: movement.version,
+            kind: movement.kind,
+            change: movement.change,
+            after: movement.after,
+            cause: (*movement.cause).clone(),
+            reason: movement.reason.clone(),
+            operator: None,
+            trace: Trace { parent: movement.trace.parent.clone(), state: None },
+            recorded_at,
+        };
+        tables.sources.insert(Arc::clone(&movement.cause.source));
+        tables.movements.insert((movement.key.clone(), movement.version), view);
+    }
+}
+
+/// Takes the next numbers, where there is anything to tell.
+fn announce(
+    tables: &mut Tables,
+    announcements: Vec<Announcement>,
+    dead_letters: Vec<DeadLetter>,
+    recorded_at: Timestamp,
+) -> Option<OutboxBatch> {
+    if announcements.is_empty() && dead_letters.is_empty() {
+        return None;
+    }
+    let batch = OutboxBatch {
+        number: tables.last_number + 1,
+        first_seq: tables.last_seq + 1,
+        recorded_at,
+        announcements,
+        dead_letters,
+    };
+    tables.last_number = batch.number;
+    tables.last_seq = batch.last_seq();
+    tables.outbox.insert(batch.number, batch.clone());
+    Some(batch)
+}

@@ -1,0 +1,129 @@
+//! Questions, each answered from the rows of one moment.
+
+use std::cmp::Reverse;
+
+use holdfast::domain::claim::ClaimKey;
+use holdfast::domain::stock::StockRow;
+use holdfast::domain::words::{StockKey, Timestamp};
+use holdfast::ports::{
+    ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries,
+    QueryError, StockFilter,
+};
+use holdfast::wire::encode::answer_json;
+
+use super::tables::Given;
+use super::{ModelStore, outbox};
+
+impl Queries for ModelStore {
+    async fn stock(&self, key: &StockKey) -> Result<Option<StockRow>, QueryError> {
+        Ok(self.database.look(|tables| tables.stock.get(key).cloned()))
+    }
+
+    async fn stock_page(
+        &self,
+        filter: &StockFilter,
+        after: Option<&StockKey>,
+        limit: u32,
+    ) -> Result<Vec<StockRow>, QueryError> {
+        let is_shown = |key: &StockKey| {
+            after.is_none_or(|after| key > after)
+                && (filter.skus.is_empty() || filter.skus.contains(&key.sku))
+                && filter.prefix.as_ref().is_none_or(|prefix| key.sku.as_str().starts_with(prefix.as_str()))
+                && filter.location.as_ref().is_none_or(|location| key.location == *location)
+        };
+        Ok(self.database.look(|tables| {
+            tables.stock.values().filter(|row| is_shown(&row.key)).take(limit as usize).cloned().collect()
+        }))
+    }
+
+    async fn movements(
+        &self,
+        key: &StockKey,
+        before_version: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<MovementView>, QueryError> {
+        let (first, end) = ((key.clone(), i64::MIN), (key.clone(), before_version.unwrap_or(i64::MAX)));
+        Ok(self.database.look(|tables| {
+            tables
+                .movements
+                .range(first..end)
+                .rev()
+                .take(limit as usize)
+                .map(|(_, movement)| movement.clone())
+                .collect()
+        }))
+    }
+
+    async fn claim(&self, key: &ClaimKey) -> Result<Option<ClaimView>, QueryError> {
+        Ok(self.database.look(|tables| {
+            let kept = tables.claims.get(key)?;
+            // The number of an answer is known as long as the outbox keeps its batch.
+            let told = |given: &Given| {
+                let seq = tables.outbox.contains_key(&given.number).then_some(given.seq);
+                answer_json(&given.answer, &given.cause, given.recorded_at, seq)
+            };
+            Some(ClaimView { claim: kept.claim.clone(), answer: kept.answer.as_ref().map(told) })
+        }))
+    }
+
+    async fn holders(
+        &self,
+        key: &StockKey,
+        after: Option<&HolderPlace>,
+        limit: u32,
+    ) -> Result<Vec<HolderView>, QueryError> {
+        // No deadline stands behind every deadline.
+        let place = |expires_at: Option<Timestamp>, key: &ClaimKey| (Reverse(expires_at), key.clone());
+        Ok(self.database.look(|tables| {
+            let mut holders: Vec<HolderView> = tables
+                .set_aside
+                .iter()
+                .filter(|((row, _), _)| row == key)
+                .filter_map(|((_, claim), reserved)| {
+                    let claim = &tables.claims.get(claim)?.claim;
+                    let (key, state, expires_at) = (claim.key.clone(), claim.state, claim.expires_at);
+                    Some(HolderView { key, reserved: *reserved, state, expires_at })
+                })
+                .collect();
+            holders.sort_by_key(|holder| place(holder.expires_at, &holder.key));
+            let behind = |holder: &HolderView| {
+                after.is_none_or(|after| place(holder.expires_at, &holder.key) > place(after.expires_at, &after.key))
+            };
+            holders.retain(behind);
+            holders.truncate(limit as usize);
+            holders
+        }))
+    }
+
+    async fn published_mark(&self) -> Result<PublishedMark, QueryError> {
+        Ok(self.database.look(|tables| tables.mark))
+    }
+
+    async fn outbox_place(&self, seq: i64) -> Result<OutboxPlace, QueryError> {
+        Ok(self.database.look(|tables| {
+            if seq > tables.last_seq {
+                return OutboxPlace::NotGiven;
+            }
+            match tables.outbox.values().find(|batch| batch.last_seq() > seq) {
+                Some(batch) if batch.first_seq <= seq + 1 => OutboxPlace::Behind(batch.number - 1),
+                None if seq == tables.last_seq => OutboxPlace::Behind(tables.last_number),
+                Some(_) | None => OutboxPlace::Dropped,
+            }
+        }))
+    }
+
+    async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
+        self.database.look(|tables| {
+            let Some(first) = tables.outbox.get(&(number + 1)) else { return Ok(Vec::new()) };
+            let end = first.first_seq + i64::from(limit.announcements);
+            let last = tables.mark.number.min(number + i64::from(limit.batches));
+            let mut found = outbox::batches(tables, number, last, usize::MAX)?;
+            found.retain(|batch| batch.first_seq < end);
+            Ok(found)
+        })
+    }
+
+    async fn ping(&self) -> Result<(), QueryError> {
+        Ok(())
+    }
+}
