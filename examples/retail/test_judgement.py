@@ -202,10 +202,10 @@ def judge(plan, expectation, records, inbox, table, last_seq):
     listed = {sku: {name: getattr(row, name) for name in StockRow.__dataclass_fields__} for sku, row in table.items()}
     granted = plan.orders if plan.supply is PLENTY else answers.granted
     expected = expectation.final_stock(granted)
-    judgement.judge_deliveries(judged, plan, inbox)
+    judgement.judge_deliveries(judged, plan, inbox, plan.stale)
     judgement.judge_stream(judged, found, plan, last_seq)
     judgement.judge_stock(judged, expected, answers.held_by_carts(), table, found.stock(), listed)
-    judgement.judge_answers(judged, answers, plan, inbox)
+    judgement.judge_answers(judged, answers, plan, inbox, plan.stale)
     judgement.judge_refusals(judged, found, answers, plan)
     judgement.judge_shortage_shown(judged, found, answers, plan)
     return judged
