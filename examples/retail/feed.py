@@ -41,11 +41,14 @@ class Feed:
         # Records that had been acknowledged and were not there after a kill.
         self.missing = 0
 
-    def step(self) -> bool:
-        """Does what is due, without waiting; says whether everything is published."""
+    def step(self, may_end: bool) -> bool:
+        """Does what is due, without waiting; says whether everything is published. The last piece waits until the end
+        may come."""
         if self._publisher is None:
             if not self._pieces:
                 return True
+            if len(self._pieces) == 1 and not may_end:
+                return False
             self._begin(may_die=True)
             return False
         code = self._publisher.poll()

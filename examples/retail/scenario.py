@@ -165,7 +165,7 @@ class Scenario:
 
         def on_the_way(progress: Progress) -> bool:
             kills.strike(progress.events, self.workers)
-            return feed is None or feed.step()
+            return feed is None or feed.step(may_end=not kills.left)
 
         began = time.monotonic()
         for worker in self.workers:
