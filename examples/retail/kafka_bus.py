@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import subprocess
 import sys
 import time
@@ -17,8 +19,10 @@ from worker import Holdfast, Worker
 
 GROUP_COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
-# The consumer ends when nothing came for so long. Only its first record takes seconds.
-QUIET_MS = 8_000
+# Reading ends when nothing came for so long; the first record takes longer.
+FIRST_RECORD_S = 60
+QUIET_S = 4
+READ_BYTES = 1 << 20
 LAG = "holdfast_source_lag_records"
 # The worker measures its lag once a second; two looks so far apart cannot see the same measurement.
 LAG_LOOK_S = 1.5
@@ -87,20 +91,17 @@ class KafkaBus(Bus):
     @contextlib.contextmanager
     def announcements(self) -> Iterator[Iterator[str]]:
         arguments = ["--bootstrap-server", self._address, "--include", "|".join(OUT_TOPICS), "--from-beginning"]
-        arguments += ["--isolation-level", "read_committed", "--timeout-ms", str(QUIET_MS)]
-        arguments += ["--property", "print.key=true"]
+        arguments += ["--isolation-level", "read_committed", "--property", "print.key=true"]
         with open(self._log, "ab") as errors:
             consumer = subprocess.Popen(
                 _tool(CONSOLE_CONSUMER, arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
-                encoding="utf-8",
                 start_new_session=True,
             )
         try:
-            yield consumer.stdout
+            yield lines_until_quiet(consumer.stdout.fileno(), FIRST_RECORD_S, QUIET_S)
         finally:
             consumer.stdout.close()
             consumer.terminate()
@@ -114,6 +115,19 @@ class KafkaBus(Bus):
         if result.returncode != 0 or "Error:" in result.stdout:
             raise Failure(f"Kafka's group tool failed at {' '.join(action)}: {result.stdout}{result.stderr}")
         return result.stdout
+
+
+def lines_until_quiet(file: int, first_s: float, quiet_s: float) -> Iterator[str]:
+    """The lines that come from a pipe until it is at its end, or nothing came for a while."""
+    wait_s, begun = first_s, b""
+    while select.select([file], [], [], wait_s)[0]:
+        read = os.read(file, READ_BYTES)
+        if not read:
+            return
+        wait_s = quiet_s
+        *lines, begun = (begun + read).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 def _tool(name: str, arguments: list[str]) -> list[str]:

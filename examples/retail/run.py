@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A year of a shop's real orders through Holdfast, compared figure by figure.
 
-    python3 examples/retail/run.py [--bus kafka|nats|local] [--cut small] [--kills N] [--binary target/debug/holdfast]
+    python3 examples/retail/run.py [--bus kafka|nats|local] [--kills N] [--cut small] [--binary target/debug/holdfast]
 
 Starts PostgreSQL and the bus, or nothing where both are one file, turns the invoices of the retail file into events,
 runs two workers, kills one of them on the way, compares the outcome with a calculation made apart, and replays
@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import life
 import orders
 import report
 from buses import BUSES
-from plan import HALF, PLENTY
+from plan import HALF, PLENTY, Supply
 from progress import say
 from project import RELEASE_BINARY, REPORTS, Failure
 from scenario import Options, play
 
 EXIT_FAILED = 1
+SUPPLIES = {supply.name: supply for supply in (PLENTY, HALF)}
 
 
 def main() -> int:
@@ -41,7 +43,8 @@ def main() -> int:
     )
     life.listen()
     try:
-        return run(options, arguments.report or report_file(options))
+        supplies = [SUPPLIES[name] for name in SUPPLIES if arguments.supply in (None, name)]
+        return run(options, supplies, arguments.report or report_file(options))
     except Failure as failure:
         say(str(failure))
         return EXIT_FAILED
@@ -50,13 +53,13 @@ def main() -> int:
         return life.EXIT_INTERRUPTED
 
 
-def run(options: Options, path: Path) -> int:
-    """Plays both runs, prints and writes what they showed, and judges."""
+def run(options: Options, supplies: Iterable[Supply], path: Path) -> int:
+    """Plays a run with each supply, prints and writes what they showed, and judges."""
     found = orders.sort(orders.cut(orders.read(), options.cut))
     say(f"{len(found.orders):,} orders, {len(found.cancellations):,} cancellations of them")
     say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items()))
     runs, broken = [], []
-    for supply in (PLENTY, HALF):
+    for supply in supplies:
         say(f"the run with {supply.name}: {supply.total_percent} % of the stock that the orders ask for")
         figures, judged = play(options, supply, found)
         runs.append(figures)
@@ -81,6 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cut", choices=["full", "small"], default="full", help="small is about 1,500 invoices")
     parser.add_argument("--binary", type=Path, default=RELEASE_BINARY, metavar="FILE", help="the worker's program")
+    parser.add_argument("--supply", choices=list(SUPPLIES), help="only the run with this stock")
     parser.add_argument("--seed", type=int, default=1, help="of what is repeated, delayed and swapped")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers in the group")
     bus_help = "kafka and nats beside PostgreSQL, or local: SQLite with the log in the same file"
