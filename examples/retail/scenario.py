@@ -142,9 +142,13 @@ class Scenario:
         self.holdfast.command("topics", "apply")
 
     def open_shop(self) -> None:
-        """Registers and stocks every SKU, and stops again: orders must not overtake the goods."""
-        self._publish("opening", self.plan.opening)
+        """Registers every SKU, then stocks it, and stops again: orders must not overtake the goods, nor goods the
+        registration. Of what is published at one moment, a broker may store another topic first."""
         self.workers[0].start()
+        registrations = [event for event in self.plan.opening if event.type == "sku-registered"]
+        self._publish("registrations", registrations)
+        self._wait_until_taken_in(len(self.plan.skus), lambda progress: True)
+        self._publish("opening", [event for event in self.plan.opening if event.type != "sku-registered"])
         self._wait_until_taken_in(self._opening_events(), lambda progress: True)
         # Second copies may still wait: they change nothing, whenever they come.
         self.workers[0].stop()
