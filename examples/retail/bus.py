@@ -17,7 +17,7 @@ IN_TOPICS = ("sku-registered", "stock-received", "cart-updated", "order-created"
 OUT_TOPICS = ("stock-changed", "low-stock", "reservation-result", "stock-shortage", "stock-drift")
 # A run without any progress for so long has failed.
 STALL_S = 120
-LOOK_S = 0.1
+LOOK_S = 0.25
 
 
 @dataclass(slots=True, frozen=True)
