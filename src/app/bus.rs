@@ -136,7 +136,9 @@ impl Buses {
     pub(super) fn of(settings: &Settings, topics: &Topics) -> Result<Self, Failure> {
         let wrong = |error: SettingsError| Failure::Settings(error.to_string());
         let source = match settings.source_bus().map_err(wrong)? {
-            BusAddress::Kafka(address) => SourceBus::Kafka(kafka_source(settings, topics, address)?),
+            BusAddress::Kafka(address) => {
+                SourceBus::Kafka(kafka_source(settings, topics, address)?)
+            }
             BusAddress::Nats(address) => {
                 let connection = nats_connection(address)?;
                 SourceBus::Nats(NatsSourceSettings::new(connection, &settings.source.group, names(&topics.inputs())))
