@@ -1,6 +1,8 @@
 # Everything that one does with a clone of this repository. `make help` lists it.
 
 PYTHON ?= python3
+# The bus of `make retail`: kafka or nats, beside PostgreSQL, or local, in one SQLite file with the database.
+BUS ?= kafka
 # Arguments of `make run`, `make watch` and `make retail`, for example: make run ARGS='--for 1m --rate 500'
 ARGS ?=
 # What `make deny` checks. Only `advisories` needs the network: it reads the RustSec database. Without it:
@@ -42,8 +44,8 @@ lint: ## Check format and lints
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
 
-retail: setup servers build ## Run a year of real orders and compare every figure (ARGS=...)
-	$(PYTHON) examples/retail/run.py $(ARGS)
+retail: setup servers build ## Run a year of real orders and compare every figure (BUS=... ARGS=...)
+	$(PYTHON) examples/retail/run.py --bus $(BUS) $(ARGS)
 
 deny: ## Check the dependencies: advisories, licences, bans, sources
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

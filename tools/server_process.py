@@ -153,9 +153,18 @@ class Server:
             time.sleep(POLL_S)
 
     def pause(self) -> None:
-        """Freezes every process of the server; its connections stay open and nothing answers."""
+        """Freezes every process of the server; its connections stay open and nothing answers.
+
+        The signal is taken by one thread, and the others go on until that one has its turn: only when all of them
+        stand still is the server frozen.
+        """
         self._demand_running()
-        self._signal_all(signal.SIGSTOP)
+        members = self._signal_all(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_DEADLINE_S
+        while not all(_is_frozen(member) for member in members):
+            if time.monotonic() > deadline:
+                raise Failed(f"{self.name} does not stand still")
+            time.sleep(POLL_S)
 
     def resume(self) -> None:
         """Ends a pause."""
@@ -235,15 +244,25 @@ def _children(parent: int) -> list[int]:
     return children
 
 
+def _is_frozen(pid: int) -> bool:
+    """Whether every thread of a process was stopped by a signal, or is gone."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return True
+    statuses = [_status(f"{pid}/task/{thread.name}") for thread in threads]
+    return all(status is None or status[0] in "TZX" for status in statuses)
+
+
 def _is_alive(pid: int) -> bool:
     status = _status(pid)
     return status is not None and status[0] not in "ZX"
 
 
-def _status(pid: int) -> tuple[str, int] | None:
-    """State letter and parent of a process, nothing when it is gone."""
+def _status(place: int | str) -> tuple[str, int] | None:
+    """State letter and parent of a process, or of a thread as "PID/task/TID"; nothing when it is gone."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = Path(f"/proc/{place}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     return fields[0], int(fields[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from announcements import Announcements, Answer
@@ -71,12 +71,20 @@ class Answers:
         return +held
 
 
-def judge_deliveries(judgement: Judgement, plan: Plan, inbox: Mapping[str, str]) -> None:
-    """Each event of the plan was taken in once, and no other event was."""
+def overtaken(plan: Plan, inbox: Mapping[str, str]) -> set[str]:
+    """Versions of carts that a higher version may have overtaken on the way, where the bus does not keep their order:
+    those that were ignored, but never the highest of a cart."""
+    lower = (event.id for versions in plan.carts.values() for event in versions[:-1])
+    return {event for event in lower if inbox.get(event) == "ignored"}
+
+
+def judge_deliveries(judgement: Judgement, plan: Plan, inbox: Mapping[str, str], stale: Set[str]) -> None:
+    """Each event of the plan was taken in once, and no other event was. Versions of carts that are stale, and only
+    they, are ignored."""
     judgement.note("lost", "events without an entry in the inbox", len(plan.events.keys() - inbox.keys()))
     judgement.note("differences", "entries of the inbox without an event", len(inbox.keys() - plan.events.keys()))
     ignored = {event for event, outcome in inbox.items() if outcome == "ignored"}
-    unexpected = {event for event in ignored ^ plan.stale if event not in plan.cancelled_orders}
+    unexpected = {event for event in ignored ^ stale if event not in plan.cancelled_orders}
     judgement.note("differences", "events that are ignored, but not stale, or the reverse", len(unexpected))
 
 
@@ -146,8 +154,10 @@ def judge_stock(
     judgement.note("differences", "SKUs that the sidecar lists otherwise", other)
 
 
-def judge_answers(judgement: Judgement, answers: Answers, plan: Plan, inbox: Mapping[str, str]) -> None:
-    """Every order, cancellation and cart got the answer that the contract calls for, once."""
+def judge_answers(
+    judgement: Judgement, answers: Answers, plan: Plan, inbox: Mapping[str, str], stale: Set[str]
+) -> None:
+    """Every order, cancellation and cart that is not stale got the answer that the contract calls for, once."""
     missing, repeated, wrong = Counter(), Counter(), Counter()
     for order, planned in plan.orders.items():
         got = answers.by_event.get(planned.event, [])
@@ -157,7 +167,7 @@ def judge_answers(judgement: Judgement, answers: Answers, plan: Plan, inbox: Map
     for cart, versions in plan.carts.items():
         for event in versions:
             got = answers.by_event.get(event.id, [])
-            wanted = event.id not in plan.stale
+            wanted = event.id not in stale
             missing["carts"] += wanted and not got
             repeated["carts"] += max(len(got) - wanted, 0)
             wrong["carts"] += any(not _cart_answer_is_right(answer, cart, plan) for answer in got)
@@ -166,6 +176,7 @@ def judge_answers(judgement: Judgement, answers: Answers, plan: Plan, inbox: Map
         judgement.note("lost", f"{kind} without an answer", missing[kind])
         judgement.note("repeats", f"{kind} answered again", repeated[kind])
         judgement.note("differences", f"{kind} with a wrong answer", wrong[kind])
+    judgement.note("differences", "carts whose versions were answered in the wrong order", _disordered(answers, plan))
     strange = sum(event not in plan.events for event in answers.by_event)
     judgement.note("differences", "answers to no event of the plan", strange)
     stock = sum(answer.kind not in ("order", "cart") for answer in answers.all)
@@ -200,6 +211,19 @@ def _cart_answer_is_right(answer: Answer, cart: str, plan: Plan) -> bool:
     if answer.outcome == "conflict":
         return answer.reason == "closed"
     return answer.outcome == "granted" or (plan.supply is not PLENTY and answer.outcome in ("partial", "refused"))
+
+
+def _disordered(answers: Answers, plan: Plan) -> int:
+    """Answers to a version of a cart that come after the answer to a higher one."""
+    version_of = {event.id: number for versions in plan.carts.values() for number, event in enumerate(versions)}
+    highest: dict[str, int] = {}
+    wrong = 0
+    for answer in answers.all:
+        version = version_of.get(answer.cause)
+        if version is not None:
+            wrong += version < highest.get(answer.reference, -1)
+            highest[answer.reference] = max(version, highest.get(answer.reference, -1))
+    return wrong
 
 
 def _judge_cancellations(

@@ -10,7 +10,7 @@ ROOT = RETAIL.parent.parent
 TOOLS = ROOT / "tools"
 ORDERS_FILE = RETAIL / "online-retail-2010-2011.csv.gz"
 RELEASE_BINARY = ROOT / "target" / "release" / "holdfast"
-REPORT = ROOT / "target" / "reports" / "retail.json"
+REPORTS = ROOT / "target" / "reports"
 
 # The tools are scripts beside this folder, not an installed package.
 sys.path.insert(0, str(TOOLS))

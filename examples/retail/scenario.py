@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +11,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import announcements
-import database
 import events
 import judgement
 import plan as planning
 import testbed
-from broker import Broker
+from bus import GROUP, LOOK_S, STALL_S, Bus
+from buses import BUSES
 from database import Database, Progress, StockRow
 from expectation import Expectation
+from feed import Feed
 from judgement import Answers, Judgement
+from kills import Kills
 from orders import Sorted
 from plan import PLENTY, Plan, Supply
 from progress import Bar, say
@@ -26,14 +29,10 @@ from project import Failure, Ports
 from testbed import Testbed
 from worker import Holdfast, Worker
 
-GROUP = "retail"
-# A run without any progress for so long has failed.
-STALL_S = 120
-LOOK_S = 0.25
-# The worker measures its lag once a second; two looks so far apart cannot see the same measurement.
-LAG_LOOK_S = 1.5
-DUPLICATES = "holdfast_events_total"
-LAG = "holdfast_source_lag_records"
+HANDLED = "holdfast_events_total"
+# Where there are many kills, transactions are small and looks are frequent, so that each meets another one.
+BATCH_EVENTS_UNDER_KILLS = 250
+LOOK_UNDER_KILLS_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,14 @@ class Options:
     seed: int
     workers: int
     bus: str
-    store: str
     keep: bool
-    kill: bool
+    # How many times a worker is killed during the year.
+    kills: int
+
+    @property
+    def is_under_kills(self) -> bool:
+        """Whether workers are killed all the way, and publishers with them."""
+        return self.kills > 1
 
 
 def play(options: Options, supply: Supply, found: Sorted) -> tuple[dict, Judgement]:
@@ -56,7 +60,12 @@ def play(options: Options, supply: Supply, found: Sorted) -> tuple[dict, Judgeme
     expectation = Expectation(plan)
     if expectation.cancellations_beyond_their_order():
         raise Failure("the plan takes back more of an order than it has")
-    with testbed.started(options.keep) as bed, Scenario(options, plan, bed) as scenario:
+    kind = BUSES[options.bus]
+    with (
+        testbed.started(kind.servers, kind.server_options, options.keep) as bed,
+        contextlib.closing(kind(bed)) as bus,
+        Scenario(options, plan, bed, bus) as scenario,
+    ):
         scenario.prepare()
         scenario.open_shop()
         seconds = scenario.run_year()
@@ -92,28 +101,29 @@ class Snapshot:
 class Scenario:
     """The phases of a run. Ends its workers and its database session when it is left."""
 
-    def __init__(self, options: Options, plan: Plan, bed: Testbed):
+    def __init__(self, options: Options, plan: Plan, bed: Testbed, bus: Bus):
         self.options = options
         self.plan = plan
         self.folder = bed.folder
+        self.bus = bus
         self._resources = contextlib.ExitStack()
-        url = database.create(bed.postgres, bed.folder / "psql.log")
         settings = {
-            "store.url": url,
-            "source.url": f"kafka://{bed.kafka['bootstrap']}",
+            **bus.settings(),
             "source.group": GROUP,
             # Anybody's client can read it.
             "sink.encoding": "json",
             # No cart runs out while a slow machine is still comparing.
             "carts.ttl_s": "7200",
-            # How long the partitions of the killed worker wait for another one; the default is 15 s.
-            "source.kafka.session.timeout.ms": "6000",
         }
+        if options.is_under_kills:
+            settings["engine.batch_events"] = str(BATCH_EVENTS_UNDER_KILLS)
         self.holdfast = Holdfast(options.binary, bed.folder, settings)
-        self.broker = Broker(bed.kafka, GROUP, bed.folder / "kafka-tools.log")
         ports = Ports()
         self.workers = [Worker(self.holdfast, f"worker-{n}", ports.take()) for n in range(1, options.workers + 1)]
-        self.database = Database(bed.postgres, database.NAME, bed.folder / "psql.log")
+        self.database = bus.database()
+        # What the topics of the plan must hold at the end, and how many publishers were killed on the way there.
+        self.published = 0
+        self.publishers_killed = 0
 
     def __enter__(self) -> Scenario:
         self._resources.callback(self.database.close)
@@ -132,35 +142,46 @@ class Scenario:
         self.holdfast.command("topics", "apply")
 
     def open_shop(self) -> None:
-        """Registers and stocks every SKU, and stops again: orders must not overtake the goods."""
-        self._publish("opening", self.plan.opening)
+        """Registers every SKU, then stocks it, and stops again: orders must not overtake the goods, nor goods the
+        registration. Of what is published at one moment, a broker may store another topic first."""
         self.workers[0].start()
-        self._wait_until_taken_in(self._opening_events(), lambda progress: None)
-        self._wait_without_lag()
+        registrations = [event for event in self.plan.opening if event.type == "sku-registered"]
+        self._publish("registrations", registrations)
+        self._wait_until_taken_in(len(self.plan.skus), lambda progress: True)
+        self._publish("opening", [event for event in self.plan.opening if event.type != "sku-registered"])
+        self._wait_until_taken_in(self._opening_events(), lambda progress: True)
+        # Second copies may still wait: they change nothing, whenever they come.
         self.workers[0].stop()
 
     def run_year(self) -> float:
-        """Publishes everything, then starts the workers and kills one of them on the way. Returns the seconds from
-        the first start of a worker until every event is in and every announcement out."""
-        self._publish("stream", self.plan.stream)
-        already = self._opening_events()
-        kill_at = already + (len(self.plan.events) - already) // 3 if self.options.kill else None
+        """Starts the workers and kills some of them on the way. Returns the seconds from the first start of a worker
+        until every event is in and every announcement out. Where there is one kill at most, everything is published
+        before; under kills it is published on the way."""
+        already, drawn = self._opening_events(), random.Random(self.options.seed)
+        kills = Kills(self.options.kills, already, len(self.plan.events), drawn)
+        if self.options.is_under_kills:
+            feed = Feed(self.holdfast, self.plan.stream, drawn, lambda: self.bus.positions().stored)
+            self._resources.callback(feed.close)
+        else:
+            feed = None
+            self._publish("stream", self.plan.stream)
 
-        def on_the_way(progress: Progress) -> None:
-            nonlocal kill_at
-            if kill_at is not None and progress.events >= kill_at:
-                kill_at = None
-                self.workers[0].kill()
-                self.workers[0].start()
-                say(f"killed {self.workers[0].name} after {progress.events - already:,} events and started it again")
+        def on_the_way(progress: Progress) -> bool:
+            kills.strike(progress.events, self.workers)
+            return feed is None or feed.step(may_end=not kills.left)
 
         began = time.monotonic()
         for worker in self.workers:
             worker.start()
         ended = self._wait_until_taken_in(len(self.plan.events), on_the_way)
-        if kill_at is not None:
-            raise Failure("everything was taken in before a worker could be killed")
-        self._wait_without_lag()
+        if kills.left:
+            raise Failure(f"everything was taken in before all kills were done; {kills.left} were left")
+        if feed is not None:
+            self.published, self.publishers_killed = feed.expected, feed.killed
+            say(f"killed {feed.killed} publishers")
+        for worker in self.workers:
+            worker.wait_until_ready()
+        self.bus.wait_until_consumed(self.workers)
         return ended - began
 
     def compare(self, expectation: Expectation, seconds: float) -> tuple[dict, Judgement]:
@@ -170,24 +191,25 @@ class Scenario:
         for worker in self.workers:
             worker.stop()
         say("reading what was published")
-        with self.broker.announcements() as records:
+        with self.bus.announcements() as records:
             found = announcements.read(records)
         answers = Answers(found, self.plan)
         inbox, before = self.database.inbox(), Snapshot.take(self.database)
         granted = self.plan.orders if self.plan.supply is PLENTY else answers.granted
         expected = expectation.final_stock(granted)
-        judgement.judge_deliveries(judged, self.plan, inbox)
+        stale = self.plan.stale if self.bus.keeps_order else judgement.overtaken(self.plan, inbox)
+        judgement.judge_deliveries(judged, self.plan, inbox, stale)
         judgement.judge_stream(judged, found, self.plan, before.numbers["the last seq"])
         held = answers.held_by_carts()
         judgement.judge_stock(judged, expected, held, before.stock, found.stock(), listed)
-        judgement.judge_answers(judged, answers, self.plan, inbox)
+        judgement.judge_answers(judged, answers, self.plan, inbox, stale)
         judgement.judge_refusals(judged, found, answers, self.plan)
         judgement.judge_shortage_shown(judged, found, answers, self.plan)
         judged.note("dead_letters", "dead letters", before.numbers["dead letters"])
-        consumed = self._judge_offsets(judged)
+        self._judge_positions(judged)
         self._judge_verification(judged)
         self._replay(judged, before)
-        duplicates = consumed - len(inbox) - before.numbers["dead letters"]
+        duplicates = self.published - len(inbox) - before.numbers["dead letters"]
         return self._figures(judged, answers, found, inbox, duplicates, seconds), judged
 
     def _publish(self, name: str, published: list[events.Event]) -> None:
@@ -196,18 +218,21 @@ class Scenario:
         began = time.monotonic()
         self.holdfast.command("publish", str(path))
         seconds = time.monotonic() - began
+        self.published += len(published)
         say(f"published {len(published):,} events of the {name} in {seconds:.1f} s")
 
     def _opening_events(self) -> int:
         return len({event.id for event in self.plan.opening})
 
-    def _wait_until_taken_in(self, expected: int, on_the_way: Callable[[Progress], None]) -> float:
-        """Returns the moment at which so many distinct events were in and all that they caused was published."""
+    def _wait_until_taken_in(self, expected: int, on_the_way: Callable[[Progress], bool]) -> float:
+        """Returns the moment at which so many distinct events were in and all that they caused was published, and
+        what is to be done on the way was done."""
         last, changed_at = None, time.monotonic()
+        look_s = LOOK_UNDER_KILLS_S if self.options.is_under_kills else LOOK_S
         with Bar("events", expected) as bar:
             while True:
                 progress, now = self.database.progress(), time.monotonic()
-                if progress.events >= expected and progress.all_published:
+                if on_the_way(progress) and progress.events >= expected and progress.all_published:
                     return now
                 if progress != last:
                     last, changed_at = progress, now
@@ -217,29 +242,14 @@ class Scenario:
                 for worker in self.workers:
                     worker.demand_running()
                 bar.show(progress.events)
-                on_the_way(progress)
-                time.sleep(LOOK_S)
+                time.sleep(look_s)
 
-    def _wait_without_lag(self) -> None:
-        """Returns when the workers have consumed what is left: repetitions, of which the database shows nothing."""
-        deadline = time.monotonic() + STALL_S
-        clear = 0
-        while clear < 2:
-            if time.monotonic() > deadline:
-                raise Failure(f"records still wait after {STALL_S} s:\n{self.workers[0].log_tail()}")
-            running = [worker for worker in self.workers if worker.is_running()]
-            lags = [worker.metrics().total(LAG) for worker in running]
-            clear = clear + 1 if not any(lag is None or lag > 0 for lag in lags) else 0
-            time.sleep(LAG_LOOK_S)
-
-    def _judge_offsets(self, judged: Judgement) -> int:
-        """Kafka's own tool says that everything was published and consumed. Returns the records consumed."""
-        offsets = self.broker.offsets()
-        ends = sum(end for _, end in offsets.values())
-        consumed = sum(committed for committed, _ in offsets.values())
-        judged.note("differences", "records on the topics more or less than planned", abs(ends - self.plan.deliveries))
-        judged.note("lost", "records that the group did not consume", ends - consumed)
-        return consumed
+    def _judge_positions(self, judged: Judgement) -> None:
+        """Somebody else than the workers says that everything was published and consumed."""
+        positions = self.bus.positions()
+        wrong = abs(positions.stored - self.published)
+        judged.note("differences", "records on the topics more or less than were published", wrong)
+        judged.note("lost", "records that the group did not consume", positions.stored - positions.consumed)
 
     def _judge_verification(self, judged: Judgement) -> None:
         say("holdfast verify")
@@ -251,25 +261,24 @@ class Scenario:
         judged.note("differences", "holdfast verify found differences", result.returncode != 0)
 
     def _replay(self, judged: Judgement, before: Snapshot) -> None:
-        """Sets the group back to the start with Kafka's own tool and consumes everything again."""
+        """Sets the group back to the start and consumes everything again."""
         say("replaying everything")
-        self.broker.reset_to_start()
+        self.bus.rewind(self.holdfast)
         worker = self.workers[0]
         worker.start()
         deadline, seen, duplicates = time.monotonic() + STALL_S, 0, 0
-        with Bar("replay", self.plan.deliveries) as bar:
-            while seen < self.plan.deliveries and time.monotonic() < deadline:
+        with Bar("replay", self.published) as bar:
+            while seen < self.published and time.monotonic() < deadline:
                 worker.demand_running()
                 metrics = worker.metrics()
-                now_seen = metrics.total(DUPLICATES) or 0
-                duplicates = metrics.total(DUPLICATES, outcome="duplicate") or 0
+                now_seen = metrics.total(HANDLED) or 0
+                duplicates = metrics.total(HANDLED, outcome="duplicate") or 0
                 if now_seen > seen:
                     seen, deadline = now_seen, time.monotonic() + STALL_S
                 bar.show(seen)
                 time.sleep(LOOK_S)
-        self._wait_without_lag()
         worker.stop()
-        judged.note("replay_changes", "replayed events that were no duplicate", self.plan.deliveries - duplicates)
+        judged.note("replay_changes", "replayed events that were no duplicate", self.published - duplicates)
         for name, changes in before.changes(Snapshot.take(self.database)).items():
             judged.note("replay_changes", f"changes of {name} by the replay", changes)
 
@@ -288,10 +297,10 @@ class Scenario:
         outcomes = list(inbox.values())
         lines = sum(order.lines for order in plan.orders.values())
         return {
-            "store": self.options.store,
-            "bus": self.options.bus,
+            "store": self.bus.store,
+            "bus": self.bus.name,
             "cut": self.options.cut if plan.supply is PLENTY else f"{self.options.cut}, half the stock",
-            "events_in": plan.deliveries,
+            "events_in": self.published,
             "applied": outcomes.count("applied"),
             "refused": outcomes.count("refused"),
             "ignored": outcomes.count("ignored"),
@@ -302,10 +311,11 @@ class Scenario:
             "orders_refused_for_stock": len(answers.refused_for_stock),
             "orders_cancelled_before": len(answers.cancelled_before),
             "low_stock": sum(map(len, found.low_stock.values())),
-            "worker_killed": self.options.kill,
+            "worker_killed": self.options.kills > 0,
             "order_lines": lines,
             "order_lines_granted": sum(plan.orders[order].lines for order in answers.granted),
             "seconds": round(seconds, 2),
             "lines_per_s": round(lines / seconds),
+            "kills": {"workers": self.options.kills, "publishers": self.publishers_killed},
             "left_out": dict(plan.left_out),
         }

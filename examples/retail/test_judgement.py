@@ -202,10 +202,10 @@ def judge(plan, expectation, records, inbox, table, last_seq):
     listed = {sku: {name: getattr(row, name) for name in StockRow.__dataclass_fields__} for sku, row in table.items()}
     granted = plan.orders if plan.supply is PLENTY else answers.granted
     expected = expectation.final_stock(granted)
-    judgement.judge_deliveries(judged, plan, inbox)
+    judgement.judge_deliveries(judged, plan, inbox, plan.stale)
     judgement.judge_stream(judged, found, plan, last_seq)
     judgement.judge_stock(judged, expected, answers.held_by_carts(), table, found.stock(), listed)
-    judgement.judge_answers(judged, answers, plan, inbox)
+    judgement.judge_answers(judged, answers, plan, inbox, plan.stale)
     judgement.judge_refusals(judged, found, answers, plan)
     judgement.judge_shortage_shown(judged, found, answers, plan)
     return judged
@@ -285,6 +285,27 @@ class Judging(unittest.TestCase):
         records = [*self.shop.records[:low], *self.shop.records[low + 1 :]]
         figures = self.judge(records)[1]
         self.assertEqual((figures["differences"], figures["holes"]), (1, 1))
+
+    def test_a_version_that_was_overtaken_may_be_ignored_but_not_the_highest(self):
+        versions = next(versions for versions in self.plan.carts.values() if len(versions) > 2)
+        first, last = versions[0].id, versions[-1].id
+        inbox = {**self.shop.inbox, first: "ignored", last: "ignored"}
+        overtaken = judgement.overtaken(self.plan, inbox)
+        self.assertIn(first, overtaken)
+        self.assertNotIn(last, overtaken)
+
+    def test_answers_to_a_cart_in_the_wrong_order_are_a_difference(self):
+        records = list(self.shop.records)
+        cart = next(body["reference"] for _, body in records if body.get("kind") == "cart" and self.versions(body) > 1)
+        places = [place for place, (_, body) in enumerate(records) if body.get("reference") == cart]
+        (key, first), (_, second) = (records[place] for place in places[:2])
+        records[places[0]] = (key, {**first, "cause": second["cause"]})
+        records[places[1]] = (key, {**second, "cause": first["cause"]})
+        rules = [rule for _, rule, _ in self.judge(records)[0].broken()]
+        self.assertIn("carts whose versions were answered in the wrong order", rules)
+
+    def versions(self, body):
+        return len(self.plan.carts[body["reference"]])
 
 
 if __name__ == "__main__":

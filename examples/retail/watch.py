@@ -20,13 +20,12 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-import database
 import events
 import life
 import orders
 import plan as planning
 import testbed
-from database import Database
+from kafka_bus import KafkaBus
 from news import News
 from plan import Plan, Supply
 from progress import say
@@ -62,10 +61,9 @@ def watch(binary: Path, seconds: float, at_most: float | None) -> None:
     invoices = [invoice for invoice in orders.read() if invoice.invoiced_at < WEEK_ENDS]
     plan = planning.make(orders.sort(invoices), WEEK, SEED, datetime.now(timezone.utc))
     say("starting PostgreSQL and Kafka")
-    with testbed.started() as bed, contextlib.ExitStack() as stack:
-        url = database.create(bed.postgres, bed.folder / "psql.log")
-        settings = {"store.url": url, "source.url": f"kafka://{bed.kafka['bootstrap']}"}
-        holdfast = Holdfast(binary, bed.folder, settings)
+    with testbed.started(KafkaBus.servers, KafkaBus.server_options) as bed, contextlib.ExitStack() as stack:
+        bus = KafkaBus(bed)
+        holdfast = Holdfast(binary, bed.folder, bus.settings())
         holdfast.command("migrate")
         holdfast.command("topics", "apply")
         worker = Worker(holdfast, "worker", port())
@@ -75,7 +73,7 @@ def watch(binary: Path, seconds: float, at_most: float | None) -> None:
         print(f"The worker's sidecar answers at {worker.address}, for example:")
         print(f"  curl {worker.address}/api/v1/stock/85123A")
         print(f"  curl {worker.address}/metrics", flush=True)
-        stock_the_shop(holdfast, plan, bed)
+        stock_the_shop(holdfast, plan, bus)
         news = News(plan)
         listener = follow(holdfast, news)
         stack.callback(listener.kill)
@@ -87,21 +85,18 @@ def watch(binary: Path, seconds: float, at_most: float | None) -> None:
             time.sleep(0.2)
 
 
-def stock_the_shop(holdfast: Holdfast, plan: Plan, bed: testbed.Testbed) -> None:
+def stock_the_shop(holdfast: Holdfast, plan: Plan, bus: KafkaBus) -> None:
     """Registers and stocks every SKU of the week and waits until the goods are in."""
-    path = bed.folder / "opening.jsonl"
+    path = holdfast.folder / "opening.jsonl"
     events.write(plan.opening, path)
     holdfast.command("publish", str(path))
     expected = len({event.id for event in plan.opening})
-    asked = Database(bed.postgres, database.NAME, bed.folder / "psql.log")
-    try:
+    with contextlib.closing(bus.database()) as asked:
         deadline = time.monotonic() + OPENING_DEADLINE_S
         while asked.progress().events < expected:
             if time.monotonic() > deadline:
                 raise Failure(f"the shop was not stocked within {OPENING_DEADLINE_S} s")
             time.sleep(0.1)
-    finally:
-        asked.close()
     say(f"stocked {len(plan.skus):,} SKUs with {WEEK.opening_percent} % of what the week asks for")
 
 

@@ -25,21 +25,52 @@ fn the_parts_of_the_retail_run_work() {
 }
 
 #[test]
-fn a_shops_orders_with_a_worker_killed_on_the_way_end_as_the_file_says_and_a_replay_changes_nothing() {
+fn a_shops_orders_on_postgresql_and_kafka_end_as_the_file_says_after_a_kill_and_a_replay() {
+    let runs = play(&["--bus", "kafka", "--supply", "half"]);
+    assert_eq!(runs.len(), 1);
+    shows_shortage(&runs[0]);
+}
+
+#[test]
+fn a_shops_orders_on_postgresql_and_nats_end_as_the_file_says_after_a_kill_and_a_replay() {
+    let runs = play(&["--bus", "nats", "--supply", "half"]);
+    assert_eq!(runs.len(), 1);
+    shows_shortage(&runs[0]);
+}
+
+#[test]
+fn a_shops_orders_on_sqlite_and_the_embedded_log_end_as_the_file_says_after_a_kill_and_a_replay() {
+    let runs = play(&["--bus", "local"]);
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0]["orders_refused_for_stock"], 0, "{}", runs[0]);
+    shows_shortage(&runs[1]);
+}
+
+#[test]
+fn every_acknowledged_event_is_handled_however_often_embedded_workers_and_publishers_are_killed() {
+    let runs = play(&["--bus", "local", "--supply", "half", "--kills", "12"]);
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0]["kills"]["workers"], 12, "{}", runs[0]);
+    assert!(runs[0]["kills"]["publishers"].as_i64().is_some_and(|killed| killed > 0), "{}", runs[0]);
+    shows_shortage(&runs[0]);
+}
+
+/// The small cut; returns the figures of each run, of which those that must be 0 are.
+fn play(arguments: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a folder");
     let report = folder.path().join("retail.json");
     let path = report.to_str().expect("a path of plain text");
     let output = python(&["run.py", "--cut", "small", "--binary", BINARY, "--report", path])
+        .args(arguments)
         .output()
         .expect("python3 should run");
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{printed}");
 
     let report: Value = serde_json::from_slice(&std::fs::read(report).expect("a report")).expect("JSON");
-    let runs = report["runs"].as_array().expect("runs");
-    assert_eq!(runs.len(), 2, "{report}");
-    for run in runs {
-        for figure in ["repeats", "holes", "differences", "lost", "replay_changes"] {
+    let runs = report["runs"].as_array().expect("runs").clone();
+    for run in &runs {
+        for figure in ["repeats", "holes", "differences", "lost", "replay_changes", "dead_letters"] {
             assert_eq!(run[figure], 0, "{figure} of {run}");
         }
         for figure in ["events_in", "applied", "duplicates", "announcements", "order_lines", "lines_per_s"] {
@@ -47,11 +78,14 @@ fn a_shops_orders_with_a_worker_killed_on_the_way_end_as_the_file_says_and_a_rep
         }
         assert_eq!(run["worker_killed"], true, "{run}");
     }
-    // With half the stock, refusals and low stock come up for real.
-    let refused = |run: &Value| run["orders_refused_for_stock"].as_i64().expect("a number");
-    assert_eq!(refused(&runs[0]), 0, "{report}");
-    assert!(refused(&runs[1]) > 100, "{report}");
-    assert!(runs[1]["low_stock"].as_i64().is_some_and(|found| found > 100), "{report}");
+    runs
+}
+
+/// With half the stock, refusals and low stock come up for real.
+fn shows_shortage(run: &Value) {
+    for figure in ["orders_refused_for_stock", "low_stock"] {
+        assert!(run[figure].as_i64().is_some_and(|found| found > 100), "{figure} of {run}");
+    }
 }
 
 /// A process in a group of its own, as a shell starts a command; the whole group ends with the test.

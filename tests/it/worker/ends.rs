@@ -120,6 +120,11 @@ async fn a_worker_whose_broker_is_away_ends_in_good_order_and_the_next_one_annou
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0), "{}", said(&mut worker));
     servers.act(Action::Resume, "kafka");
+    // A broker that was frozen for so long takes its time, and a worker does not wait for ever at its start.
+    let resumed = Instant::now();
+    while !installation.output(&["topics", "check"]).status.success() {
+        assert!(resumed.elapsed() < DEADLINE, "the broker never came back");
+    }
     let mut next = installation.worker();
     installation.wait_until_handled(2).await;
     next.signal("TERM");
