@@ -130,11 +130,17 @@ impl Drop for Servers {
     }
 }
 
+/// What a Kafka needs that is not killed: a broker that misses its time under load is fenced, and all its partitions are
+/// unknown for a while.
+pub fn patient_kafka() -> [String; 1] {
+    ["--kafka-option=broker.session.timeout.ms=60000".to_owned()]
+}
+
 /// The Kafka that all tests of this process share. Nobody may stop it; see [`Servers::start`] for one of your own.
 pub fn shared_kafka() -> KafkaAddress {
     // Never dropped: the end of the process closes the pipe, and with it ends the servers.
     static SHARED: OnceLock<Servers> = OnceLock::new();
-    SHARED.get_or_init(|| Servers::start(&["kafka"])).address("kafka")
+    SHARED.get_or_init(|| Servers::start_with(&["kafka"], &patient_kafka())).address("kafka")
 }
 
 /// The NATS server that all tests of this process share. It takes events as large as they may be.

@@ -47,6 +47,8 @@ pub(super) struct Follower<Q> {
     /// The batch up to which the outbox is to be read, because it was published before this stream read along.
     published: i64,
     frames: VecDeque<Bytes>,
+    /// When the reader was last sent anything.
+    heard_at: Instant,
     /// A live stretch that begins behind what was read so far.
     waiting: Option<Arc<Stretch>>,
     ended: bool,
@@ -76,6 +78,7 @@ impl<Q: Queries> Follower<Q> {
             told: seq,
             published,
             frames,
+            heard_at: Instant::now(),
             waiting,
             ended: false,
             ends_at,
@@ -91,12 +94,20 @@ impl<Q: Queries> Follower<Q> {
                 return None;
             }
             if let Some(frame) = self.frames.pop_front() {
+                self.heard_at = Instant::now();
                 return Some(frame);
             }
-            if self.ended || Instant::now() >= self.ends_at {
+            if self.ended {
                 return None;
             }
-            if self.number < self.published {
+            let now = Instant::now();
+            if now >= self.ends_at {
+                // Its last word is how far it came, so that a reader who wants little of much still gets on.
+                self.ended = true;
+                self.tell_place();
+            } else if now >= self.heard_at + HEARTBEAT_INTERVAL {
+                self.tell_place();
+            } else if self.number < self.published {
                 self.read_page().await?;
             } else if let Some(stretch) = self.waiting.take() {
                 self.take(&stretch);
@@ -106,10 +117,17 @@ impl<Q: Queries> Follower<Q> {
         }
     }
 
-    /// Waits for what is published, or for the next heartbeat. `None` at the end.
+    /// Tells the reader that the stream lives, and how far it came where nothing of that was asked for.
+    fn tell_place(&mut self) {
+        let passed = (self.seq > self.told).then_some(self.seq);
+        self.told = self.seq;
+        self.frames.push_back(frame::heartbeat(passed));
+    }
+
+    /// Waits for what is published, until a heartbeat or the end is due. `None` when nothing more comes.
     async fn listen(&mut self) -> Option<()> {
         let stop = self.sidecar.stop.clone();
-        let until = (Instant::now() + HEARTBEAT_INTERVAL).min(self.ends_at);
+        let until = (self.heard_at + HEARTBEAT_INTERVAL).min(self.ends_at);
         let waiting = tokio::time::timeout_at(until, self.live.recv());
         match stop.run_until_cancelled(waiting).await? {
             Ok(Ok(stretch)) if stretch.number <= self.number => {}
@@ -120,11 +138,8 @@ impl<Q: Queries> Follower<Q> {
             // The next stretch tells from where on; what lies between is read from the outbox.
             Ok(Err(RecvError::Lagged(_))) => {}
             Ok(Err(RecvError::Closed)) => return None,
-            Err(_) => {
-                let passed = (self.seq > self.told).then_some(self.seq);
-                self.told = self.seq;
-                self.frames.push_back(frame::heartbeat(passed));
-            }
+            // Something is due.
+            Err(_) => {}
         }
         Some(())
     }

@@ -206,6 +206,43 @@ impl Default for TestLimits {
     }
 }
 
+/// The routes of a sidecar, without a server. The test plays the engine through `source`.
+pub(super) struct Routes {
+    pub(super) app: axum::Router,
+    pub(super) store: Memory,
+    pub(super) source: DirectSource,
+    pub(super) liveness: Liveness,
+    pub(super) readiness: watch::Sender<Readiness>,
+    /// Stops the routes.
+    pub(super) draining: CancellationToken,
+}
+
+impl Routes {
+    pub(super) fn with(limits: &TestLimits) -> Self {
+        let (submitter, source) = direct(limits.direct);
+        let up = Readiness { bus: PartState::Up, migrations: PartState::Up, relay: PartState::Up };
+        let (readiness, seen) = watch::channel(up);
+        let draining = CancellationToken::new();
+        let store = Memory::default();
+        let liveness = Liveness::new(limits.longest_turn);
+        let topics = Topics::new("eu.", &BTreeMap::new(), "").unwrap();
+        let stream = Arc::new(EventStream::new(Showcase::new(&topics, "holdfast"), limits.streams));
+        let app = router(Sidecar {
+            queries: store.clone(),
+            stream: stream.clone(),
+            submissions: submitter,
+            metrics: Metrics::new(),
+            liveness: liveness.clone(),
+            readiness: seen,
+            stop: draining.clone(),
+            limits: SidecarLimits { max_body_bytes: 100_000, request_timeout: limits.request_timeout },
+        });
+        // Nobody stops it but the end of the test's runtime.
+        tokio::spawn(stream.poll(store.clone(), CancellationToken::new()));
+        Self { app, store, source, liveness, readiness, draining }
+    }
+}
+
 /// A running sidecar. The test plays the engine through `source`.
 pub(super) struct TestServer {
     pub(super) client: reqwest::Client,
@@ -227,26 +264,8 @@ impl TestServer {
     }
 
     pub(super) async fn with(limits: TestLimits) -> Self {
-        let (submitter, source) = direct(limits.direct);
-        let up = Readiness { bus: PartState::Up, migrations: PartState::Up, relay: PartState::Up };
-        let (readiness, seen) = watch::channel(up);
-        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
-        let store = Memory::default();
-        let liveness = Liveness::new(limits.longest_turn);
-        let topics = Topics::new("eu.", &BTreeMap::new(), "").unwrap();
-        let stream = Arc::new(EventStream::new(Showcase::new(&topics, "holdfast"), limits.streams));
-        let app = router(Sidecar {
-            queries: store.clone(),
-            stream: stream.clone(),
-            submissions: submitter,
-            metrics: Metrics::new(),
-            liveness: liveness.clone(),
-            readiness: seen,
-            stop: draining.clone(),
-            limits: SidecarLimits { max_body_bytes: 100_000, request_timeout: limits.request_timeout },
-        });
-        // Nobody stops it but the end of the test's runtime.
-        tokio::spawn(stream.poll(store.clone(), CancellationToken::new()));
+        let Routes { app, store, source, liveness, readiness, draining } = Routes::with(&limits);
+        let stop = CancellationToken::new();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let limits = ServerLimits {

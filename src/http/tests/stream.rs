@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tower::ServiceExt;
 
 use super::expect_problem;
-use super::server::{TestLimits, TestServer};
+use super::server::{Routes, TestLimits, TestServer};
 
 /// Longer than any step takes, shorter than anybody waits.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -192,4 +196,39 @@ async fn a_drain_ends_every_stream_at_once() {
     server.stop.cancel();
     assert_eq!(reader.block().await, None);
     timeout(DEADLINE, server.task).await.expect("the server ends").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_who_wants_little_of_much_hears_all_the_time_how_far_it_came() {
+    let routes = Routes::with(&TestLimits::default());
+    let request =
+        Request::get(format!("{STREAM}?topic=reservation-result&last_event_id=0")).header("host", "localhost");
+    let response = routes.app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut blocks = response.into_body().into_data_stream();
+    let store = routes.store;
+    // Announcements of another topic, one a second, for as long as anybody listens.
+    let publishing = tokio::spawn(async move {
+        loop {
+            store.announce(&["unwanted"]);
+            store.publish();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let started = tokio::time::Instant::now();
+    let (mut told, mut last) = (Vec::new(), started);
+    while let Some(block) = blocks.next().await {
+        let silent = last.elapsed();
+        assert!(silent <= Duration::from_secs(16), "nothing was heard for {silent:?}");
+        last = tokio::time::Instant::now();
+        let block = block.unwrap();
+        let text = std::str::from_utf8(&block).unwrap();
+        told.extend(text.lines().find_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok()));
+    }
+    publishing.abort();
+    // The stream has ended for its age, and its last word is where to go on.
+    let seconds = started.elapsed().as_secs();
+    assert!((240..=242).contains(&seconds), "{seconds}");
+    assert!(told.len() >= 15 && told.is_sorted(), "{told:?}");
+    assert!(told.last().is_some_and(|last| *last >= seconds - 2), "{told:?} after {seconds} s");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use super::installation::{DEADLINE, Installation, Worker, free_port};
-use crate::servers::{Action, KafkaAddress, Servers};
+use crate::servers::{Action, KafkaAddress, Servers, patient_kafka};
 use crate::shop::{event, lines, new_database};
 
 fn stock() -> Value {
@@ -104,7 +104,8 @@ async fn a_second_signal_ends_it_at_once_and_a_drain_that_takes_too_long_fails_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_broker_is_away_ends_in_good_order_and_the_next_one_announces_the_rest() {
-    let servers = tokio::task::spawn_blocking(|| Servers::start(&["kafka"])).await.expect("Kafka should start");
+    let servers = tokio::task::spawn_blocking(|| Servers::start_with(&["kafka"], &patient_kafka()));
+    let servers = servers.await.expect("Kafka should start");
     let installation = Installation::bare(new_database().await, servers.address::<KafkaAddress>("kafka").url());
     installation.succeed(&["topics", "apply"]);
     installation.publish(&[stock()]);
