@@ -81,11 +81,23 @@ pub(super) async fn renewing<T, S: Store>(
             Ok(done) => return Ok(done?),
             Err(_) => parts.pulse.turn(),
         }
-        match renew(parts, lease, renewed).await {
-            // While the database is away nobody else can take the lease; it is asked for again before the next step.
-            Ok(()) | Err(Trouble::Passing { .. }) => {}
-            Err(trouble) => return Err(trouble),
+        let mut renewal = std::pin::pin!(renew(parts, lease, renewed));
+        // The sink goes on meanwhile: it may hold what the renewal waits for, where both are one file.
+        tokio::select! {
+            renewal = renewal.as_mut() => still_leads(renewal)?,
+            done = work.as_mut() => {
+                still_leads(renewal.await)?;
+                return Ok(done?);
+            }
         }
+    }
+}
+
+/// While the database is away nobody else can take the lease; it is asked for again before the next step.
+fn still_leads(renewal: Result<(), Trouble>) -> Result<(), Trouble> {
+    match renewal {
+        Ok(()) | Err(Trouble::Passing { .. }) => Ok(()),
+        Err(trouble) => Err(trouble),
     }
 }
 

@@ -31,6 +31,8 @@ const POLL: Duration = Duration::from_millis(20);
 const MOST_RECORDS: usize = 20_000;
 /// How many batches are read from the table at once.
 const MOST_BATCHES: usize = 64;
+/// How many batches that were handed over wait in memory for those before them; further ones are read from the table.
+const MOST_WAITING: usize = 8;
 /// How long a relay stands by at most before it asks for the lease again, however long that lasts: it must show that it
 /// turns, and a lease that was given back should not lie there.
 const LONGEST_STANDBY: Duration = Duration::from_secs(10);
@@ -301,12 +303,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
         let mut next = after + 1;
         let mut waited = false;
         while records < MOST_RECORDS {
-            while let Ok(batch) = self.parts.committed.try_recv() {
-                self.waiting.push_back(batch);
-            }
-            while self.waiting.front().is_some_and(|batch| batch.number < next) {
-                self.waiting.pop_front();
-            }
+            self.take_handed_over(next);
             if self.waiting.front().is_some_and(|batch| batch.number == next) {
                 batches.extend(self.waiting.pop_front());
             } else if !batches.is_empty() {
@@ -324,6 +321,21 @@ impl<K: Sink, S: Store> Relay<K, S> {
             records += batches.last().map_or(0, |batch| batch.announcements.len() + batch.dead_letters.len());
         }
         Ok(batches)
+    }
+
+    /// Takes what was handed over, as far as it may wait in memory. While the relay is far behind, the hand-over fills up,
+    /// and what is committed meanwhile is found in the table.
+    fn take_handed_over(&mut self, next: i64) {
+        while self.waiting.front().is_some_and(|batch| batch.number < next) {
+            self.waiting.pop_front();
+        }
+        while self.waiting.len() < MOST_WAITING
+            && let Ok(batch) = self.parts.committed.try_recv()
+        {
+            if batch.number >= next {
+                self.waiting.push_back(batch);
+            }
+        }
     }
 
     async fn wait(&mut self) {

@@ -13,12 +13,13 @@ use holdfast::relay::{self, Relay, Step};
 use holdfast::store::postgres::PostgresStore;
 use holdfast::wire::encode::Encoder;
 use holdfast::wire::topics::Topics;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::kafka_support::{DEADLINE, Ground, until};
-use crate::shop::{Shop, record, registered};
+use crate::shop::{OnPostgres, Shop, record, registered};
 
 /// A shop with topics of its own.
 struct Street {
@@ -193,6 +194,68 @@ async fn a_draining_leader_leaves_what_was_committed_later_to_others() {
     // And publishes it, at once.
     let mut heir = street.relay(street.sink(), Duration::from_secs(10));
     assert_eq!(publish_all(&mut heir, &street.shop.store).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_far_behind_keeps_no_more_than_a_few_batches_in_memory() {
+    const BATCHES: usize = 150;
+    let mut street = Street::open(None).await;
+    let mut behind = street.relay(street.sink(), Duration::from_secs(10));
+    assert_eq!(behind.relay.step().await.expect("it should lead"), Step::Leading);
+    for sku in 0..BATCHES {
+        street.shop.send_one(registered(&format!("S-{sku}"), 1)).await;
+    }
+    // The newest are handed over while those before them are read from the table.
+    let mut newest = street.shop.store.unpublished(140, 10).await.expect("the outbox is there").into_iter();
+    let mut newer = street.shop.store.unpublished(130, 10).await.expect("the outbox is there").into_iter();
+    let hand_over = |batches: &mut dyn Iterator<Item = OutboxBatch>, behind: &Running<KafkaSink>| {
+        batches.take_while(|batch| behind.committed.try_send(batch.clone()).is_ok()).count()
+    };
+    assert_eq!(hand_over(&mut newer, &behind), 8);
+    assert!(matches!(behind.relay.step().await, Ok(Step::Published(_))));
+    assert_eq!(hand_over(&mut newest, &behind), 8, "the first ones wait in memory");
+    assert!(matches!(behind.relay.step().await, Ok(Step::Published(_))));
+    assert_eq!(behind.committed.capacity(), 0, "the next ones wait for them to be published");
+    let published = 2 * 64;
+    assert_eq!(publish_all(&mut behind, &street.shop.store).await, BATCHES - published);
+}
+
+/// A sink that holds what the renewal of the lease waits for, until it waits.
+struct HoldingSink {
+    sink: KafkaSink,
+    database: String,
+}
+
+impl Sink for HoldingSink {
+    async fn open(&mut self) -> Result<Option<Progress>, SinkError> {
+        let mut holding = PgConnection::connect(&self.database).await.expect("the database should answer");
+        sqlx::raw_sql("begin; select * from relay for update").execute(&mut holding).await.expect("a lock");
+        let waits = "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        let began = Instant::now();
+        while OnPostgres::number(&self.database, waits).await == 0 {
+            assert!(began.elapsed() < DEADLINE, "the renewal never waits");
+        }
+        sqlx::raw_sql("rollback").execute(&mut holding).await.expect("the lock is given back");
+        self.sink.open().await
+    }
+
+    async fn publish(&mut self, records: Vec<OutputRecord>, progress: Progress) -> Result<(), SinkError> {
+        self.sink.publish(records, progress).await
+    }
+
+    async fn close(self) {
+        self.sink.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_holds_what_the_renewal_waits_for_goes_on() {
+    let street = Street::open(None).await;
+    let holding = HoldingSink { sink: street.sink(), database: street.shop.url.clone() };
+    let mut running = street.relay(holding, Duration::from_secs(2));
+    let step = tokio::time::timeout(2 * DEADLINE, running.relay.step()).await.expect("neither should wait for ever");
+    assert_eq!(step.expect("it should lead"), Step::Leading);
 }
 
 /// A sink that takes its time to open.
