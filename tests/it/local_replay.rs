@@ -46,6 +46,18 @@ async fn an_active_group_is_refused_and_its_member_is_named() {
     assert_eq!(ground.stored().await, 0);
 }
 
+/// It took the reading over from one that was stopped and is gone since, so that nobody has the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_reads_without_the_lock_stores_nothing_over_a_replay() {
+    let ground = settled().await;
+    ground.tamper("update log_group set holder = x'01', member = 'process 1', expires_at = 1, epoch = 7").await;
+    let start = plan(&ground, ReplayTarget::Start).await.unwrap();
+    apply_replay(&ground.log, &start).await.unwrap();
+    assert_eq!(ground.stored().await, 0);
+    // What such a member stores is asked for under its holder and epoch.
+    assert_eq!(ground.number("select count(*) from log_group where holder is null and epoch = 8").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_are_made_once_and_compared() {
     let ground = LocalGround::new(&["t"]).await;

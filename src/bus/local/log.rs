@@ -65,7 +65,8 @@ impl LocalLog {
             // Where a plain flush leaves data in the drive's own memory.
             .pragma("fullfsync", "on")
             .pragma("checkpoint_fullfsync", "on");
-        let unhurried = options(file).synchronous(SqliteSynchronous::Normal);
+        // It may be the one that copies the log into the database.
+        let unhurried = options(file).synchronous(SqliteSynchronous::Normal).pragma("checkpoint_fullfsync", "on");
         Ok(Self {
             file: Arc::new(file.to_owned()),
             writer: pool(1).connect_lazy_with(durable),

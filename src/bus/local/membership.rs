@@ -107,9 +107,11 @@ impl Group {
         let epochs: Vec<i64> = sqlx::query_scalar(concat!(
             "update log_group set holder = ?2, member = ?3, epoch = epoch + 1, expires_at = ",
             clock!(),
-            " + ?4 where id = ?1 and (?5 or expires_at < ",
+            " + ?4 where id = ?1 and (?5 or expires_at not between ",
             clock!(),
-            ") returning epoch"
+            " and ",
+            clock!(),
+            " + ?4) returning epoch"
         ))
         .bind(self.id)
         .bind(holder)
@@ -123,12 +125,19 @@ impl Group {
     }
 
     async fn is_overdue(&self, log: &LocalLog) -> Result<bool, LocalFailure> {
-        let overdue: Option<bool> =
-            sqlx::query_scalar(concat!("select expires_at < ", clock!(), " from log_group where id = ?1"))
-                .bind(self.id)
-                .fetch_one(log.readers())
-                .await
-                .map_err(LocalFailure::database(format!("looking at the lease of group {}", self.name)))?;
+        // One that ends later than any lease was given before the clock was set back.
+        let overdue: Option<bool> = sqlx::query_scalar(concat!(
+            "select expires_at not between ",
+            clock!(),
+            " and ",
+            clock!(),
+            " + ?2 from log_group where id = ?1"
+        ))
+        .bind(self.id)
+        .bind(LEASE.as_micros() as i64)
+        .fetch_one(log.readers())
+        .await
+        .map_err(LocalFailure::database(format!("looking at the lease of group {}", self.name)))?;
         Ok(overdue.unwrap_or_default())
     }
 }

@@ -70,6 +70,14 @@ pub async fn apply_replay(log: &LocalLog, plan: &ReplayPlan) -> Result<(), Repla
     .execute(&mut *transaction)
     .await
     .map_err(doing())?;
+    // A member that took the reading over from a stopped one has no lock for a moment: it joins again, and reads from here.
+    sqlx::query(
+        "update log_group set epoch = epoch + 1, holder = null, member = null, expires_at = null where id = ?1",
+    )
+    .bind(group.id)
+    .execute(&mut *transaction)
+    .await
+    .map_err(doing())?;
     Ok(transaction.commit().await.map_err(doing())?)
 }
 
