@@ -553,6 +553,10 @@ pub struct DueClaim {
     pub seen_at: Timestamp,
 }
 
+/// The longest time for which a lease is given, in seconds. One that ends later was given before the clock was set back,
+/// and is over: its holder may be gone for good.
+pub const LONGEST_LEASE_SECONDS: i64 = 600;
+
 /// The right to publish, as long as it is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -602,7 +606,8 @@ pub trait Store: Send + Sync {
     /// How the outbox stands.
     fn outbox_status(&self) -> impl Future<Output = Result<OutboxStatus, StoreError>> + Send;
 
-    /// Takes the right to publish when nobody has it or its time is over, or renews one's own. `None`: another has it.
+    /// Takes the right to publish when nobody has it or its time is over, or renews one's own, for at most
+    /// [`LONGEST_LEASE_SECONDS`]. `None`: another has it.
     fn take_lease(
         &self,
         holder: uuid::Uuid,

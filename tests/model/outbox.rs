@@ -2,7 +2,8 @@
 
 use holdfast::domain::words::Timestamp;
 use holdfast::ports::{
-    Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError,
+    Committed, DueClaim, Entry, Judge, LONGEST_LEASE_SECONDS, Lease, OutboxBatch, OutboxStatus, Progress, Store,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -34,7 +35,11 @@ impl Store for ModelStore {
         Ok(self.database.change(|tables| {
             let epoch = match tables.lease {
                 Some((lease, _)) if lease.holder == holder => lease.epoch,
-                Some((_, until)) if until >= tables.clock => return None,
+                Some((_, until))
+                    if (tables.clock..=tables.clock.plus_seconds(LONGEST_LEASE_SECONDS)).contains(&until) =>
+                {
+                    return None;
+                }
                 Some(_) | None => tables.epoch + 1,
             };
             let lease = Lease { holder, epoch };

@@ -6,7 +6,7 @@ use sqlx::types::time::OffsetDateTime;
 use sqlx::{PgPool, Row};
 
 use super::error;
-use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
+use crate::ports::{LONGEST_LEASE_SECONDS, Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
 use crate::store::instant;
 use crate::store::kept::{self, OutboxRow};
 
@@ -60,11 +60,13 @@ pub(super) async fn take_lease(pool: &PgPool, holder: Uuid, seconds: i64) -> Res
         "update relay
          set epoch = epoch + case when holder = $1 then 0 else 1 end, holder = $1,
              expires_at = clock_timestamp() + make_interval(secs => $2)
-         where holder is null or holder = $1 or expires_at < clock_timestamp()
+         where holder is null or holder = $1
+            or expires_at not between clock_timestamp() and clock_timestamp() + make_interval(secs => $3)
          returning epoch",
     )
     .bind(holder)
     .bind(seconds as f64)
+    .bind(LONGEST_LEASE_SECONDS as f64)
     .fetch_optional(pool)
     .await?;
     Ok(epoch.map(|epoch| Lease { holder, epoch }))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::error;
 use crate::domain::words::Timestamp;
 use crate::one_file::clock;
-use crate::ports::{Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
+use crate::ports::{LONGEST_LEASE_SECONDS, Lease, OutboxBatch, OutboxStatus, Progress, StoreError};
 use crate::store::kept::{self, OutboxRow};
 
 /// Batches after a number, in order without a hole.
@@ -63,12 +63,16 @@ pub(super) async fn take_lease(writer: &SqlitePool, holder: Uuid, seconds: i64) 
              expires_at = ",
         clock!(),
         " + ?2 * 1000000
-         where holder is null or holder = ?1 or expires_at < ",
+         where holder is null or holder = ?1
+            or expires_at not between ",
         clock!(),
-        " returning epoch"
+        " and ",
+        clock!(),
+        " + ?3 * 1000000 returning epoch"
     ))
     .bind(holder)
     .bind(seconds)
+    .bind(LONGEST_LEASE_SECONDS)
     .fetch_all(writer)
     .await?;
     Ok(epochs.first().map(|epoch| Lease { holder, epoch: *epoch }))

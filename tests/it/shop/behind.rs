@@ -165,8 +165,8 @@ pub enum Tampering<'a> {
     OutboxLost { numbers: RangeInclusive<i64> },
     /// Makes all positions of dead letters so many seconds old.
     LettersAged { seconds: i64 },
-    /// Lets the lease run out a second ago.
-    LeaseOver,
+    /// Lets the lease end so many seconds from now.
+    LeaseEnds { in_seconds: i64 },
     /// Says what carts hold of a SKU.
     CartHeld { sku: &'a str, units: i64 },
     /// Says how low a SKU is.

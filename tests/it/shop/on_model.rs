@@ -94,7 +94,9 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         Tampering::LettersAged { seconds } => {
             tables.dead_letters.values_mut().for_each(|letter| letter.recorded_at = now.plus_seconds(-seconds));
         }
-        Tampering::LeaseOver => tables.lease = tables.lease.map(|(lease, _)| (lease, now.plus_seconds(-1))),
+        Tampering::LeaseEnds { in_seconds } => {
+            tables.lease = tables.lease.map(|(lease, _)| (lease, now.plus_seconds(*in_seconds)));
+        }
         Tampering::CartHeld { sku, units } => of_sku(tables, sku, |row| row.counters.cart_held = *units),
         Tampering::Level { sku, level } => of_sku(tables, sku, |row| row.level = *level),
         Tampering::SetAside { reference, more } => {

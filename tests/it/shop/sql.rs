@@ -81,7 +81,7 @@ impl Dialect {
             Tampering::LettersAged { seconds } => {
                 format!("update dead_letter set recorded_at = {}", from_now(-seconds))
             }
-            Tampering::LeaseOver => format!("update relay set expires_at = {}", from_now(-1)),
+            Tampering::LeaseEnds { in_seconds } => format!("update relay set expires_at = {}", from_now(*in_seconds)),
             Tampering::CartHeld { sku, units } => format!("update stock set cart_held = {units} where sku = '{sku}'"),
             Tampering::Level { sku, level } => {
                 format!("update stock set level = '{}' where sku = '{sku}'", level.as_str())

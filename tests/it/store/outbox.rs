@@ -106,7 +106,7 @@ async fn one_holds_the_lease_until_it_gives_it_back_or_its_time_is_over() {
     // Who was replaced gives nothing back and marks nothing.
     shop.store.give_lease(first).await.unwrap();
     assert_eq!(take(&shop, left, 60).await, None);
-    shop.tamper(Tampering::LeaseOver).await;
+    shop.tamper(Tampering::LeaseEnds { in_seconds: -1 }).await;
     let third = take(&shop, left, 60).await.expect("its time is over");
     assert_eq!(third.epoch, second.epoch + 1);
     assert!(!mark(&shop, second, 1, 1).await);
@@ -123,6 +123,18 @@ async fn a_lease_ends_by_the_databases_clock() {
     take(&shop, one, 1).await.expect("it is renewed, for a shorter time");
     shop.pass(2).await;
     take(&shop, other, 60).await.expect("it has ended");
+}
+
+#[tokio::test]
+async fn a_lease_from_before_the_clock_was_set_back_keeps_nobody_from_publishing() {
+    let shop = stocked(1).await;
+    let (gone, heir) = (Uuid::new_v4(), Uuid::new_v4());
+    let first = take(&shop, gone, 60).await.expect("nobody has it");
+    shop.tamper(Tampering::LeaseEnds { in_seconds: 500 }).await;
+    assert_eq!(take(&shop, heir, 60).await, None, "so long may a lease last");
+    shop.tamper(Tampering::LeaseEnds { in_seconds: 7_200 }).await;
+    let second = take(&shop, heir, 60).await.expect("nobody gives it for so long");
+    assert_eq!(second.epoch, first.epoch + 1);
 }
 
 #[tokio::test]
