@@ -1,9 +1,9 @@
 # The worker as an image: built with the pinned toolchain, shipped as one binary on a small Debian.
 
 FROM rust:1.95.0-bookworm AS build
-# librdkafka is built by cmake and links the system's OpenSSL and zlib.
+# librdkafka links the system's OpenSSL and zlib.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake libssl-dev pkg-config zlib1g-dev \
+    && apt-get install -y --no-install-recommends libssl-dev pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 # The image's own toolchain is the pinned one; rust-toolchain.toml would fetch lints and formatter as well.
 ENV RUSTUP_TOOLCHAIN=1.95.0

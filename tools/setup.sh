@@ -36,7 +36,6 @@ java_package() {
 
 # One package a line, only those that are missing.
 missing_packages() {
-  has cmake || echo cmake
   has g++ || echo g++
   has make || echo make
   has pkg-config || echo pkg-config
@@ -44,6 +43,8 @@ missing_packages() {
   { has pkg-config && pkg-config --exists zlib; } || echo zlib1g-dev
   [ "$only" != build ] || return 0
   has openssl || echo openssl
+  # Tests send signals with the program `kill`.
+  type -P kill >/dev/null || echo procps
   has_postgres || echo postgresql
   has_java || java_package
   has mvn || echo maven
@@ -71,7 +72,9 @@ if [ -n "$missing" ]; then
   echo "setup: install them as root; the names are those of Debian: apt-get install ${missing% }" >&2
   exit 1
 fi
-if ! has cargo; then
-  echo "setup: cargo is missing; install it with rustup, see https://rustup.rs" >&2
+pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
+# A cargo without rustup does not read that file; Debian's own is older than what is needed.
+if ! has cargo || { ! has rustup && [ "$(cargo --version | cut -d ' ' -f 2)" != "$pinned" ]; }; then
+  echo "setup: Rust $pinned is missing; install rustup, which fetches it by itself: see https://rustup.rs" >&2
   exit 1
 fi

@@ -19,11 +19,15 @@ use crate::store::Verification;
 /// The settings that the demo takes; all others are as shipped.
 const TAKEN: [&str; 3] = ["http.", "log.", "drain_timeout_ms"];
 
+/// How long the demo keeps batches after they were published, in seconds: longer than a browser is away that comes back.
+const KEEP_PUBLISHED_S: i64 = 600;
+
 /// Watch a worker at work in a shop
 ///
 /// Starts an embedded worker on a file of its own, which is removed at the end, and hands it a shop's traffic, made
 /// from real orders: baskets that grow, orders, cancellations, deliveries when stock falls low, and flash sales. Shows
-/// orders, stock, alerts and rate, and the address of the page that shows the same. Needs no server and no setting; of
+/// orders, stock, alerts and rate, and the address of the page that shows the same. The file stands among temporary
+/// files (TMPDIR) and grows as long as the demo runs. Needs no server and no setting; of
 /// the settings it takes http.*, log.* and drain_timeout_ms. At the end the stream of announcements is judged and the
 /// file is verified: exit code 3 when something differs.
 #[derive(Debug, Args)]
@@ -124,6 +128,8 @@ fn of_demo(settings: Settings, file: &str) -> Settings {
     let Settings { http, log, drain_timeout_ms, .. } = settings;
     let mut own = Settings { http, log, drain_timeout_ms, ..Settings::default() };
     own.store.url = SecretUrl::new(format!("sqlite://{file}"));
+    // Nobody comes back to a demo after days.
+    own.relay.keep_published_s = KEEP_PUBLISHED_S;
     own
 }
 
