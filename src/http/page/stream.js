@@ -4,7 +4,7 @@ const RETRY_MS = [1000, 2000, 5000, 10000, 30000];
 const AWAY_MS = 2000;
 const HIDDEN_MS = 5000;
 const TICK_MS = 1000;
-const SLEPT_MS = 10000;
+const SLEPT_MS = 30000;
 
 // Calls `opened()` whenever the stream begins, `received(kind, event)` for what comes, and `told("live" | "away" | "paused")`
 // for how it is.
