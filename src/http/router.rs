@@ -63,6 +63,8 @@ pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
         route("/", page::index()),
         route("/page.css", page::style()),
         route("/page.js", page::script()),
+        route("/stream.js", page::stream()),
+        route("/pace.js", page::pace()),
         route("/livez", get(probes::livez::<Q>)),
         route("/readyz", get(probes::readyz::<Q>)),
         route("/health", get(probes::health::<Q>)),

@@ -1,7 +1,11 @@
 // The page for people. It uses the interface that everybody has, and writes whatever it is told as text, never as markup.
 
+import { later, paced } from "./pace.js";
+import { follow } from "./stream.js";
+
 const PAGE_ROWS = 50;
 const DETAIL_ROWS = 5;
+const MOST_DETAIL_ROWS = 500;
 const KEPT_CHANGES = 40;
 const KEPT_ALERTS = 20;
 // A page that lies in the background is not drawn, and must not grow meanwhile.
@@ -9,7 +13,8 @@ const PENDING_ROWS = 5000;
 const REFRESH_MS = 400;
 const SEARCH_MS = 200;
 const ANNOUNCE_MS = 1500;
-const RETRY_MS = [1000, 2000, 5000, 10000, 30000];
+const ANNOUNCED = 3;
+const ASK_MS = 30000;
 
 const byId = (id) => document.getElementById(id);
 const count = new Intl.NumberFormat();
@@ -19,10 +24,13 @@ const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style
 
 const state = {
   prefix: "",
-  cursors: [null], // one a page that was turned to; the last is shown
+  cursors: [null], // one a page that was turned to; the last is the one wanted
+  shown: [null], // the same for the page that is shown, and the cursor of the page behind it
+  next: null,
   rows: new Map(), // key -> { row, cells, element } of the page that is shown
   selected: null,
   loads: 0, // only the newest load of the table is shown
+  meanwhile: null, // what changed since that load began: its answer may be older
 };
 
 // ---- small pieces
@@ -50,32 +58,24 @@ function fromNow(text) {
   return relative.format(Math.round(seconds / size), unit);
 }
 
-function later(milliseconds, work) {
-  let waiting;
-  return () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(work, milliseconds);
-  };
-}
-
 async function ask(path, parameters = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
-  const response = await fetch(`${path}?${query}`, { headers: { accept: "application/json" } });
+  const response = await fetch(`${path}?${query}`, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(ASK_MS) });
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(body.detail ?? `the answer was ${response.status}`);
   return body;
 }
 
-// What a screen reader says: the newest words after a pause, so that a busy stream does not talk without end.
+// What a screen reader says: the newest words and how many there were before, so that a busy stream does not talk without end.
 const announce = (() => {
-  let words = [];
-  const speak = later(ANNOUNCE_MS, () => {
-    const more = words.length > 3 ? `, and ${words.length - 3} more` : "";
-    byId("announcer").textContent = words.slice(0, 3).join(". ") + more;
-    words = [];
+  const words = [];
+  let more = 0;
+  const speak = paced(ANNOUNCE_MS, () => {
+    byId("announcer").textContent = words.splice(0).join(". ") + (more === 0 ? "" : `, and ${more} more`);
+    more = 0;
   });
   return (text) => {
-    words.push(text);
+    more += keep(words, text, ANNOUNCED);
     speak();
   };
 })();
@@ -85,25 +85,43 @@ const announce = (() => {
 async function loadTable({ said = false } = {}) {
   const load = ++state.loads;
   const cursor = state.cursors.at(-1);
+  state.meanwhile = new Map();
   let page;
   try {
     page = await ask("api/v1/stock", { prefix: state.prefix, cursor, limit: PAGE_ROWS });
   } catch (error) {
-    if (load === state.loads) showEmpty(`The stock cannot be shown: ${error.message}.`);
+    if (load === state.loads) showFailure(error);
     return;
   }
-  if (load !== state.loads) return;
+  if (load === state.loads) showPage(page, said);
+}
+
+function showFailure(error) {
+  state.meanwhile = null;
+  state.cursors = state.shown;
+  showPager();
+  showEmpty(`The stock cannot be shown: ${error.message}.`);
+}
+
+function showPage(page, said) {
   const focused = document.activeElement?.closest?.("#rows tr")?.dataset.key;
   state.rows.clear();
   byId("rows").replaceChildren(...page.items.map(makeRow));
+  for (const [key, change] of state.meanwhile) changeRow(key, change);
+  state.meanwhile = null;
   if (focused) state.rows.get(focused)?.button.focus();
+  state.shown = state.cursors;
   state.next = page.next;
-  byId("previous").disabled = state.cursors.length === 1;
-  byId("next").disabled = page.next === null;
-  byId("page-number").textContent = `Page ${state.cursors.length}`;
+  showPager();
   const nothing = state.prefix === "" ? "No SKU is registered yet." : `No SKU begins with “${state.prefix}”.`;
   showEmpty(page.items.length === 0 ? nothing : "");
-  if (said) announce(`${page.items.length} rows on page ${state.cursors.length}`);
+  if (said) announce(`${page.items.length} rows on page ${state.shown.length}`);
+}
+
+function showPager() {
+  byId("previous").disabled = state.shown.length === 1;
+  byId("next").disabled = state.next === null;
+  byId("page-number").textContent = `Page ${state.shown.length}`;
 }
 
 function showEmpty(text) {
@@ -148,20 +166,27 @@ function flash(shown) {
   shown.classList.add("changed");
 }
 
-const reloadTable = later(REFRESH_MS, () => loadTable());
+const reloadTable = paced(REFRESH_MS, loadTable);
 
-function turnTo(cursors) {
+async function turnTo(cursors, pressed) {
+  const buttons = [pressed, byId("previous"), byId("next")];
+  for (const button of buttons) button.disabled = true;
   state.cursors = cursors;
-  loadTable({ said: true }).then(() => byId("stock").scrollIntoView({ block: "start" }));
+  await loadTable({ said: true });
+  // A button that is disabled loses the focus, and a keyboard wants to turn on.
+  if ([document.body, pressed].includes(document.activeElement)) buttons.find((button) => !button.disabled)?.focus();
+  byId("stock").scrollIntoView({ block: "start" });
 }
 
 // ---- one row: who holds it, and what happened to it
 
 function select(row) {
-  state.selected = { sku: row.sku, location: row.location };
+  state.selected = { sku: row.sku, location: row.location, version: 0 };
   state.rows.forEach(markSelected);
   byId("detail").hidden = false;
   byId("detail-title").textContent = nameOf(row);
+  byId("detail-name").textContent = "";
+  byId("figures").replaceChildren();
   for (const list of [claims, movements]) list.clear();
   refreshDetail();
   byId("detail-title").focus();
@@ -180,11 +205,18 @@ async function refreshDetail() {
   const selected = state.selected;
   if (selected === null) return;
   const path = `api/v1/stock/${encodeURIComponent(selected.sku)}`;
-  claims.load(`${path}/claims`, selected);
-  movements.load(`${path}/movements`, selected);
+  await Promise.all([
+    showFigures(path, selected),
+    claims.load(`${path}/claims`, selected),
+    movements.load(`${path}/movements`, selected),
+  ]);
+}
+
+async function showFigures(path, selected) {
   try {
     const row = await ask(path, { location: selected.location });
-    if (selected !== state.selected) return;
+    if (selected !== state.selected || row.version < selected.version) return;
+    selected.version = row.version;
     byId("detail-name").textContent = row.name ?? "";
     byId("figures").replaceChildren(...[
       ["Available", row.available], ["On hand", row.on_hand], ["Safety stock", row.safety_stock],
@@ -196,38 +228,41 @@ async function refreshDetail() {
   }
 }
 
-// A list of the detail with its own pages. A refresh shows its first page again.
-function pagedList(name, none, show) {
+// A list of the detail, which grows when more is asked for. A refresh shows as much as is open.
+function growingList(name, none, show) {
   const body = byId(name);
   const more = byId(`${name}-more`);
-  const list = { path: null, row: null, next: null };
+  const list = { path: null, row: null, limit: DETAIL_ROWS, loads: 0 };
   const tell = (text) => {
     byId(`${name}-empty`).textContent = text;
     byId(`${name}-empty`).hidden = text === "";
     byId(`${name}-table`).hidden = text !== "";
   };
-  const fetchPage = async (cursor) => {
-    const { path, row } = list;
+  const refresh = async () => {
+    const load = ++list.loads;
+    const { path, row, limit } = list;
+    const stale = () => load !== list.loads || row !== state.selected;
     try {
-      const page = await ask(path, { location: row.location, limit: DETAIL_ROWS, cursor });
-      if (row !== state.selected) return;
-      const shown = page.items.map(show);
-      if (cursor === null) body.replaceChildren(...shown);
-      else body.append(...shown);
-      list.next = page.next;
-      more.hidden = page.next === null;
-      tell(body.childElementCount === 0 ? none : "");
+      const page = await ask(path, { location: row.location, limit });
+      if (stale()) return;
+      body.replaceChildren(...page.items.map(show));
+      more.hidden = page.next === null || limit === MOST_DETAIL_ROWS;
+      tell(page.items.length === 0 ? none : "");
     } catch (error) {
-      if (row === state.selected) tell(`They cannot be shown: ${error.message}.`);
+      if (!stale()) tell(`They cannot be shown: ${error.message}.`);
     }
   };
-  more.addEventListener("click", () => fetchPage(list.next));
+  more.addEventListener("click", () => {
+    list.limit = Math.min(list.limit + DETAIL_ROWS, MOST_DETAIL_ROWS);
+    refresh();
+  });
   return {
     load(path, row) {
       Object.assign(list, { path, row });
-      return fetchPage(null);
+      return refresh();
     },
     clear() {
+      list.limit = DETAIL_ROWS;
       body.replaceChildren();
       more.hidden = true;
       tell("Loading…");
@@ -235,7 +270,7 @@ function pagedList(name, none, show) {
   };
 }
 
-const claims = pagedList("claims", "Nobody holds any of it.", (claim) =>
+const claims = growingList("claims", "Nobody holds any of it.", (claim) =>
   element(
     "tr", {},
     element("th", { scope: "row" }, claim.reference, element("small", {}, claim.kind)),
@@ -246,7 +281,7 @@ const claims = pagedList("claims", "Nobody holds any of it.", (claim) =>
 
 const COUNTERS = [["on_hand", "on hand"], ["cart_held", "in carts"], ["order_reserved", "in orders"], ["safety_stock", "safety"]];
 
-const movements = pagedList("movements", "Nothing has happened to it yet.", ({ kind, change, after, cause, recorded_at }) => {
+const movements = growingList("movements", "Nothing has happened to it yet.", ({ kind, change, after, cause, recorded_at }) => {
   const lines = COUNTERS.filter(([name]) => change[name] !== 0).map(([name, label]) =>
     element("div", {}, `${signed.format(change[name])} `, element("small", { class: "inline" }, label)));
   return element(
@@ -258,26 +293,32 @@ const movements = pagedList("movements", "Nothing has happened to it yet.", ({ k
   );
 });
 
-const refreshDetailSoon = later(REFRESH_MS, refreshDetail);
+const refreshDetailSoon = paced(REFRESH_MS, refreshDetail);
 
 // ---- what is published, as it comes
 
 const pending = { rows: new Map(), reload: false, changes: [], alerts: [], passed: 0, frame: null };
 
+// Keeps the newest; returns how many had to go.
 function keep(list, entry, most) {
   list.push(entry);
-  if (list.length > most) list.shift();
+  return list.splice(0, list.length - most).length;
+}
+
+// Keeps the newest change of each row. When they are too many, the table is read again instead.
+function keepChange(rows, key, change) {
+  if (rows.get(key)?.version >= change.version) return;
+  rows.set(key, change);
+  if (rows.size <= PENDING_ROWS) return;
+  rows.clear();
+  pending.reload = true;
 }
 
 function received(kind, event) {
   const { data } = JSON.parse(event.data);
   pending.passed += 1;
   if (kind === "stock-changed") {
-    pending.rows.set(keyOf(data), data);
-    if (pending.rows.size > PENDING_ROWS) {
-      pending.rows.clear();
-      pending.reload = true;
-    }
+    keepChange(pending.rows, keyOf(data), data);
     keep(pending.changes, data, KEPT_CHANGES);
   } else if (kind === "low-stock") {
     keep(pending.alerts, data, KEPT_ALERTS);
@@ -296,16 +337,19 @@ function draw() {
   if (pending.reload) reloadTable();
   pending.reload = false;
   drawList("changes", pending.changes.splice(0), KEPT_CHANGES, changeEntry);
+  for (const alert of pending.alerts) announce(`${nameOf(alert)} is ${alert.level}: ${alert.available} available`);
   drawList("alerts", pending.alerts.splice(0), KEPT_ALERTS, alertEntry);
 }
 
 function drawRow(key, change) {
+  if (state.meanwhile !== null) keepChange(state.meanwhile, key, change);
+  if (state.rows.has(key)) changeRow(key, change);
+  else if (change.version === 1 && change.sku.startsWith(state.prefix)) reloadTable();
+}
+
+function changeRow(key, change) {
   const entry = state.rows.get(key);
-  if (entry === undefined) {
-    if (change.version === 1 && change.sku.startsWith(state.prefix)) reloadTable();
-    return;
-  }
-  if (change.version <= entry.row.version) return;
+  if (entry === undefined || change.version <= entry.row.version) return;
   const { available, reserved, on_hand, level } = change.after;
   Object.assign(entry.row, { available, reserved, on_hand, level, version: change.version });
   showNumbers(entry);
@@ -333,7 +377,6 @@ function changeEntry(change) {
 }
 
 function alertEntry(alert) {
-  announce(`${nameOf(alert)} is ${alert.level}: ${alert.available} available`);
   return element(
     "li", { class: "entry" },
     element("strong", {}, nameOf(alert), " ", badge(alert.level)),
@@ -342,57 +385,24 @@ function alertEntry(alert) {
   );
 }
 
-// ---- the stream itself
+// ---- how the stream is
 
-const stream = { source: null, failures: 0, away: false };
+const STREAM_TEXTS = { live: "Live", away: "Reconnecting", paused: "Connecting" };
 
-function showStream(kind, text) {
-  const changed = byId("stream").dataset.state !== kind;
+function showStream(kind) {
+  const before = byId("stream").dataset.state;
+  // A pause is nothing to tell of, and no end of an absence.
+  if (kind === before || (kind === "paused" && before === "away")) return;
   byId("stream").dataset.state = kind;
-  byId("stream-text").textContent = text;
+  byId("stream-text").textContent = STREAM_TEXTS[kind];
   byId("banner").hidden = kind !== "away";
-  if (kind === "away" && changed) {
+  if (kind === "away") {
     byId("banner").textContent =
       `The live stream has been away since ${clock.format(Date.now())}. What is shown may be old; this page reconnects by itself.`;
+    announce("The live stream is away");
+  } else if (before === "away") {
+    announce("The live stream is back");
   }
-  if (changed && (kind === "away" || stream.away)) announce(kind === "away" ? "The live stream is away" : "The live stream is back");
-  stream.away = kind === "away";
-}
-
-function connect() {
-  const source = new EventSource("api/v1/events/stream");
-  stream.source = source;
-  source.addEventListener("open", () => {
-    stream.failures = 0;
-    showStream("live", "Live");
-    // What was missed before the stream began is in the table; what comes after it has a higher version.
-    loadTable();
-    refreshDetail();
-  });
-  for (const kind of ["stock-changed", "low-stock", "reservation-result"]) {
-    source.addEventListener(kind, (event) => received(kind, event));
-  }
-  source.addEventListener("gone", () => reconnect(source));
-  source.addEventListener("error", () => {
-    // A stream that was closed in good order is there again a moment later; only a longer absence is told.
-    if (source.readyState === EventSource.CLOSED) reconnect(source);
-    else tellAwayUnlessBack(source);
-  });
-}
-
-function tellAwayUnlessBack(source) {
-  setTimeout(() => {
-    if (source === stream.source && source.readyState !== EventSource.OPEN) showStream("away", "Reconnecting");
-  }, 2 * RETRY_MS[0]);
-}
-
-// Begins anew, from now on: the browser gave up, or what it missed is not kept any more.
-function reconnect(source) {
-  source.close();
-  const wait = RETRY_MS[Math.min(stream.failures, RETRY_MS.length - 1)];
-  stream.failures += 1;
-  if (stream.failures > 1) showStream("away", "Reconnecting");
-  setTimeout(connect, wait);
 }
 
 // ---- keys and clicks
@@ -421,15 +431,17 @@ document.addEventListener("keydown", (event) => {
 
 const search = later(SEARCH_MS, () => {
   state.prefix = byId("query").value.trim();
-  state.cursors = [null];
+  state.cursors = state.shown = [null];
+  state.next = null;
+  showPager();
   loadTable({ said: true });
 });
 
 byId("query").addEventListener("input", search);
 byId("search").addEventListener("submit", (event) => event.preventDefault());
 byId("close").addEventListener("click", closeDetail);
-byId("next").addEventListener("click", () => turnTo([...state.cursors, state.next]));
-byId("previous").addEventListener("click", () => turnTo(state.cursors.slice(0, -1)));
+byId("next").addEventListener("click", (event) => turnTo([...state.shown, state.next], event.currentTarget));
+byId("previous").addEventListener("click", (event) => turnTo(state.shown.slice(0, -1), event.currentTarget));
 
 setInterval(() => {
   byId("rate").textContent = pending.passed === 0 ? "" : `${count.format(pending.passed)} events a second`;
@@ -437,4 +449,12 @@ setInterval(() => {
 }, 1000);
 
 loadTable();
-connect();
+follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-result"], {
+  received,
+  told: showStream,
+  opened() {
+    // What was missed before the stream began is in the table; what comes after it has a higher version.
+    loadTable();
+    refreshDetail();
+  },
+});

@@ -5,7 +5,9 @@ use super::server::TestServer;
 #[tokio::test]
 async fn the_page_is_served_with_a_strict_policy_and_asked_for_anew_only_when_it_changed() {
     let server = TestServer::start().await;
-    for (path, content_type) in [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")] {
+    let script = "text/javascript";
+    let scripts = ["/page.js", "/stream.js", "/pace.js"].map(|path| (path, script));
+    for (path, content_type) in [("/", "text/html"), ("/page.css", "text/css")].into_iter().chain(scripts) {
         let first = server.get(path).send().await.unwrap();
         let headers = first.headers();
         assert_eq!(first.status(), 200, "{path}");
@@ -26,9 +28,10 @@ async fn the_page_is_served_with_a_strict_policy_and_asked_for_anew_only_when_it
 #[test]
 fn the_page_needs_nothing_from_elsewhere_and_writes_no_markup() {
     let index = include_str!("../page/index.html");
-    let script = include_str!("../page/page.js");
+    let script =
+        [include_str!("../page/page.js"), include_str!("../page/stream.js"), include_str!("../page/pace.js")].concat();
     let addresses =
-        [index, script, include_str!("../page/page.css")].concat().replace("http://www.w3.org/2000/svg", "");
+        [index, &script, include_str!("../page/page.css")].concat().replace("http://www.w3.org/2000/svg", "");
     assert!(!addresses.contains("http://") && !addresses.contains("https://") && !addresses.contains("@import"));
     for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
         assert!(!script.contains(markup), "{markup}");

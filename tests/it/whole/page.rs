@@ -138,3 +138,150 @@ async fn the_page_says_when_the_stream_is_away_and_comes_back_by_itself() {
     browser.wait_until(&format!("{} === '26'", cell("TEA", ".available")));
     assert_eq!(browser.complaints, Vec::<String>::new());
 }
+
+/// What a test needs of the page's surroundings: to hold answers back and to lose them, to hear what is asked, to speak
+/// for the stream, to hide the page, and to have the machine sleep.
+const SURROUNDINGS: &str = r"
+    Object.assign(window, { holding: null, held: [], losing: null, asked: [], sources: [], unseen: false, slept: 0 });
+    const { fetch: fetched, EventSource: Source } = window;
+    window.fetch = async (address, options) => {
+        const answer = await fetched(address, options);
+        if (losing && address.includes(losing)) throw new TypeError('the answer was lost');
+        if (holding && address.includes(holding)) await new Promise((go) => held.push(go));
+        asked.push(address);
+        return answer;
+    };
+    window.release = () => { holding = null; held.splice(0).forEach((go) => go()); };
+    window.EventSource = class extends Source {
+        constructor(address) { super(address); sources.push(this); }
+    };
+    window.say = (kind, data) =>
+        sources.at(-1).dispatchEvent(new MessageEvent(kind, { data: JSON.stringify({ data }) }));
+    Object.defineProperty(Document.prototype, 'hidden', { get: () => unseen });
+    window.hide = (hidden) => { unseen = hidden; document.dispatchEvent(new Event('visibilitychange')); };
+    const now = Date.now;
+    Date.now = () => now() + slept;
+    const texts = (id) => document.getElementById(id).innerText;
+    const row = (sku) => document.querySelector(`#rows tr[data-key*=${JSON.stringify(JSON.stringify(sku))}]`);
+";
+
+/// A page that is live, in surroundings that the test is master of.
+fn surrounded(port: u16) -> Browser {
+    let mut browser = Browser::start();
+    browser.prepare(SURROUNDINGS);
+    browser.open(&format!("http://127.0.0.1:{port}/"), 1280, 900);
+    browser.wait_until("document.getElementById('stream').dataset.state === 'live'");
+    browser.wait_until("document.querySelectorAll('#rows tr').length > 0");
+    browser
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_stream_is_followed_and_told_of_without_waiting_for_its_end() {
+    let place = Here::place().await;
+    let installation = &place.installation;
+    installation.publish(&[registered("TEA", 30)]);
+    let worker = installation.worker();
+    installation.wait_until_handled(1).await;
+    let mut browser = surrounded(worker.http_port);
+    browser.wait_until("row('TEA') !== null");
+    browser.value("row('TEA').querySelector('button').click()");
+    browser.wait_until("texts('movements').includes('register')");
+
+    // Ten at once: the newest are said, and how many there were before.
+    let alert =
+        "recorded_at: new Date().toISOString(), sku: 'TEA', location: 'default', level: 'low', previous_level: 'ok'";
+    browser.value(&format!("for (let n = 1; n <= 10; n++) say('low-stock', {{ {alert}, available: n }})"));
+    let said = ["TEA is low: 8 available", "TEA is low: 9 available", "TEA is low: 10 available"].join(". ");
+    browser.wait_until(&format!("document.getElementById('announcer').textContent === '{said}, and 7 more'"));
+
+    // A stream that is never silent.
+    browser.value(&format!(
+        "window.heard = asked.length; window.busy = setInterval(() => {{
+            say('low-stock', {{ {alert}, available: 11 }});
+            say('reservation-result', {{ lines: [{{ sku: 'TEA', location: 'default' }}] }});
+            say('stock-changed', {{ {alert}, version: 1, sku: 'TEA-NEW', before: {{ available: 0 }},
+                after: {{ available: 1 }}, cause: {{ type: 'sku-registered', reference: null }} }});
+        }}, 20)"
+    ));
+    browser.wait_until("document.getElementById('announcer').textContent.includes('11 available')");
+    for path in ["api/v1/stock?", "api/v1/stock/TEA?", "api/v1/stock/TEA/claims?", "api/v1/stock/TEA/movements?"] {
+        let asked = format!("asked.slice(heard).filter((address) => address.startsWith('{path}')).length >= 3");
+        browser.wait_until(&asked);
+    }
+    browser.value("clearInterval(busy)");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_late_neither_takes_a_change_back_nor_turns_a_page_twice() {
+    let place = Here::place().await;
+    let installation = &place.installation;
+    let goods: Vec<Value> = (1..=60).map(|number| registered(&format!("MUG-{number:03}"), 30)).collect();
+    installation.publish(&goods);
+    let worker = installation.worker();
+    installation.wait_until_handled(60).await;
+    let mut browser = surrounded(worker.http_port);
+    browser.wait_until("row('MUG-001') !== null");
+
+    // Read before an order, and shown after it.
+    browser.value("holding = 'prefix=MUG'; document.getElementById('query').value = 'MUG'");
+    browser.value("document.getElementById('query').dispatchEvent(new Event('input'))");
+    browser.wait_until("held.length === 1");
+    browser.value("window.former = row('MUG-001'); null");
+    installation.publish(&[order("O-1", "MUG-001", 4)]);
+    browser.wait_until("texts('changes').includes('order-created O-1')");
+    browser.value("release()");
+    browser.wait_until("!former.isConnected");
+    assert_eq!(browser.value(&cell("MUG-001", ".available")), "26");
+
+    // A turn that fails leaves the page where it is; one that is asked for twice is one.
+    browser.wait_until("!document.getElementById('next').disabled");
+    browser.value("losing = 'cursor='; document.getElementById('next').click()");
+    browser.wait_until("texts('empty').includes('the answer was lost')");
+    assert_eq!(browser.value("texts('page-number')"), "Page 1");
+    browser.value("losing = null; holding = 'cursor='");
+    browser.value("document.getElementById('next').focus()");
+    browser.value("document.getElementById('next').click(); document.getElementById('next').click()");
+    browser.wait_until("held.length === 1");
+    assert_eq!(browser.value("document.getElementById('previous').disabled"), true);
+    browser.value("release()");
+    browser.wait_until("texts('page-number') !== 'Page 1'");
+    assert_eq!(browser.value("texts('page-number')"), "Page 2");
+    assert_eq!(browser.value("document.querySelectorAll('#rows tr').length"), 10);
+    browser.wait_until("document.activeElement.id === 'previous'");
+    browser.value("document.activeElement.click()");
+    browser.wait_until("texts('page-number') === 'Page 1'");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_nobody_saw_or_that_slept_begins_from_now_on() {
+    let place = Here::place().await;
+    let installation = &place.installation;
+    installation.publish(&[registered("TEA", 30)]);
+    let worker = installation.worker();
+    installation.wait_until_handled(1).await;
+    let mut browser = surrounded(worker.http_port);
+    browser.wait_until("row('TEA') !== null");
+    installation.publish(&[order("O-1", "TEA", 1)]);
+    browser.wait_until("texts('changes').includes('order-created O-1')");
+
+    browser.value("hide(true)");
+    browser.wait_until("document.getElementById('stream').dataset.state === 'paused'");
+    installation.publish(&[order("O-2", "TEA", 1)]);
+    installation.wait_until_handled(3).await;
+    browser.value("hide(false)");
+    browser.wait_until("document.getElementById('stream').dataset.state === 'live'");
+    browser.wait_until(&format!("{} === '28'", cell("TEA", ".available")));
+
+    // A machine that slept before the eyes of somebody: the first word out of the past is one too many.
+    let past = "{ version: 1, sku: 'OLD', location: 'default', recorded_at: new Date().toISOString(), \
+                before: { available: 0 }, after: { available: 1 }, cause: { type: 'old', reference: null } }";
+    browser.value(&format!("window.former = sources.at(-1); slept = 3600e3; say('stock-changed', {past})"));
+    browser.wait_until("former.readyState === EventSource.CLOSED");
+    browser.wait_until("sources.at(-1).readyState === EventSource.OPEN");
+    installation.publish(&[order("O-3", "TEA", 1)]);
+    browser.wait_until("texts('changes').includes('order-created O-3')");
+    assert_eq!(browser.value("texts('changes').includes('O-2') || texts('changes').includes('OLD')"), false);
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}

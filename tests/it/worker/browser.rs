@@ -77,6 +77,11 @@ impl Browser {
         self.wait_until("document.readyState === 'complete'");
     }
 
+    /// Runs a script in every page that is opened from now on, before its own.
+    pub fn prepare(&mut self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": script}));
+    }
+
     /// Makes the window this large.
     pub fn resize(&mut self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
