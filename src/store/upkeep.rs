@@ -88,7 +88,7 @@ pub struct MaintenanceReport {
     pub batches_deleted: u64,
     /// Positions of dead letters that were forgotten.
     pub positions_deleted: u64,
-    /// Whether rows that are due were left for another round, which should follow at once.
+    /// Whether rows that are due were left for another round, which should follow soon.
     pub is_unfinished: bool,
 }
 
