@@ -126,8 +126,8 @@ async fn start(listener: Option<TcpListener>, settings: Settings, stop: Cancella
         None => bind(listen).await.map_err(Failure::failed)?,
     };
     let address = listener.local_addr().map_err(Failure::failed)?;
-    buses.prepare(&settings, &topics).await?;
-    let store = build::migrated_store(&settings, settings.store.engine_connections).await?;
+    let integrity = buses.prepare(&settings, &topics).await?;
+    let store = build::worker_store(&settings, settings.store.engine_connections, integrity).await?;
     let publishing = build::connect_store(&settings, RELAY_CONNECTIONS).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
     let log = buses.open_log().await?;
