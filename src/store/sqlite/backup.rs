@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::{error, options};
 use crate::ports::StoreError;
 
-/// What stands in the folder of a copy that is being made.
+/// What stands in the folder of a copy that is being made, maybe with SQLite's journal beside it.
 const COPY: &str = "copy.db";
 /// Held by the process that makes it. A file of its own: on some file systems its lock would keep SQLite from the copy.
 const LOCK: &str = "lock";
@@ -90,7 +90,10 @@ impl Partial {
             return Ok(None);
         }
         let partial = Self { folder: folder.to_owned(), _lock: lock };
-        unless_gone(fs::remove_file(partial.copy()))?;
+        // A journal that was left would be played back into another copy.
+        for name in names(folder)?.into_iter().filter(|name| name != LOCK) {
+            fs::remove_file(folder.join(name))?;
+        }
         Ok(Some(partial))
     }
 
@@ -124,13 +127,12 @@ fn require_ours(folder: &Path) -> io::Result<()> {
     if !folder.symlink_metadata()?.is_dir() {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        if name != COPY && name != LOCK {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-    }
-    Ok(())
+    let is_ours = |name: &OsString| name == LOCK || name.as_encoded_bytes().starts_with(COPY.as_bytes());
+    if names(folder)?.iter().all(is_ours) { Ok(()) } else { Err(ErrorKind::AlreadyExists.into()) }
+}
+
+fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Brings the copy to disk and gives it its name, which nobody else may have taken meanwhile. Returns its size in bytes.

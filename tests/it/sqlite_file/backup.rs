@@ -124,11 +124,13 @@ async fn what_a_killed_backup_left_is_replaced_and_what_a_living_one_has_is_not(
     let [file, partial] = ["copy.db", "copy.db.partial"].map(|name| folder.path().join(name));
     fs::create_dir(&partial).expect("a folder");
     let lock = File::create(partial.join("lock")).expect("a file");
-    fs::write(partial.join("copy.db"), "half of it").expect("a file");
+    for name in ["copy.db", "copy.db-journal"] {
+        fs::write(partial.join(name), "half of it").expect("a file");
+    }
     lock.lock().expect("nobody has it");
     let error = shop.store.backup(&file).await.unwrap_err().to_string();
     assert!(error.contains("another process is writing the backup") && error.contains("copy.db"), "{error}");
-    assert_eq!(names(&partial), ["copy.db", "lock"]);
+    assert_eq!(names(&partial), ["copy.db", "copy.db-journal", "lock"]);
     drop(lock);
     shop.store.backup(&file).await.expect("it should be written");
     assert_eq!(names(folder.path()), ["copy.db"]);
