@@ -121,7 +121,27 @@ fn of_database(settings: &Settings, error: &str) -> Failure {
 /// # Errors
 /// [`Failure`] that names the damage or the missing migrations.
 pub async fn migrated_store(settings: &Settings, connections: u32) -> Result<AnyStore, Failure> {
-    let store = proved(settings, connect_store(settings, connections).await?).await?;
+    worker_store(settings, connections, Integrity::Unknown).await
+}
+
+/// Whether this process has read the whole database and found it sound. That takes as long as reading a file takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Integrity {
+    Unknown,
+    Proved,
+}
+
+/// [`migrated_store`], which is not proved again where it was just now.
+pub(super) async fn worker_store(
+    settings: &Settings,
+    connections: u32,
+    integrity: Integrity,
+) -> Result<AnyStore, Failure> {
+    let store = connect_store(settings, connections).await?;
+    let store = match integrity {
+        Integrity::Unknown => proved(settings, store).await?,
+        Integrity::Proved => store,
+    };
     let versions = |versions: &[i64]| versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     match store.migration().await.map_err(Failure::failed)? {
         Migration::Current => Ok(store),

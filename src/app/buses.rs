@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::build::Integrity;
 use super::clients::{kafka_connection, local_log, nats_connection};
 use super::{Failure, build, streams};
 use crate::bus::TopicOutcome;
@@ -57,9 +58,10 @@ impl Buses {
         Ok(Self { source, sink })
     }
 
-    /// Makes what an embedded worker needs and nobody else makes: the file, its schema, its topics.
-    pub(super) async fn prepare(&self, settings: &Settings, topics: &Topics) -> Result<(), Failure> {
-        let SourceBus::Local(file) = &self.source else { return Ok(()) };
+    /// Makes what an embedded worker needs and nobody else makes: the file, its schema, its topics. A file that is there
+    /// is proved to be whole before it is written to.
+    pub(super) async fn prepare(&self, settings: &Settings, topics: &Topics) -> Result<Integrity, Failure> {
+        let SourceBus::Local(file) = &self.source else { return Ok(Integrity::Unknown) };
         let store = build::connect_new_store(settings).await?;
         let migrations = match store.migration().await.map_err(Failure::failed)? {
             Migration::Missing(missing) => {
@@ -67,7 +69,7 @@ impl Buses {
                 missing.len()
             }
             // The start says what to do about a schema that it does not know.
-            Migration::Foreign(_) => return Ok(()),
+            Migration::Foreign(_) => return Ok(Integrity::Proved),
             Migration::Current => 0,
         };
         store.close().await;
@@ -82,7 +84,7 @@ impl Buses {
             topics_made = made,
             "embedded: store and bus are one file, which this worker migrates and gives its topics by itself"
         );
-        Ok(())
+        Ok(Integrity::Proved)
     }
 
     /// Opens the embedded log, when one of the buses is that.

@@ -3,6 +3,7 @@
 mod build;
 mod buses;
 mod clients;
+mod maintenance;
 mod part_states;
 pub mod streams;
 
@@ -22,15 +23,14 @@ pub use clients::{TailWish, kafka_connection, local_log, nats_connection, publis
 
 use self::buses::Buses;
 use crate::bus::direct::{DirectLimits, direct};
-use crate::bus::local::{self, LocalLog};
 use crate::config::Settings;
 use crate::engine::{self, Engine};
 use crate::health::{Liveness, PartState, Readiness};
 use crate::http::{EventStream, MAX_STREAMS, ServerLimits, Sidecar, SidecarLimits};
 use crate::metrics::Metrics;
-use crate::ports::{SourceStatus, Store, StoreError};
+use crate::ports::{SourceStatus, Store};
 use crate::relay::{self, Relay};
-use crate::store::{AnyStore, Upkeep};
+use crate::store::AnyStore;
 use crate::sweeper::{self, OWN_SOURCE, Sweeper};
 use crate::wire::decode::Decoder;
 use crate::wire::schemas::KnownSchemas;
@@ -41,8 +41,6 @@ use crate::wire::shown::Showcase;
 const LONGEST_TURN: Duration = Duration::from_secs(120);
 /// How many committed batches wait in memory for the relay, each of some megabytes at most; the table has the rest.
 const HANDED_OVER: usize = 8;
-/// How often partitions are made ahead and old rows dropped.
-const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
 /// Connections of the relay and of who looks at the outbox: engines that wait for locks must not keep them waiting.
 const RELAY_CONNECTIONS: u32 = 2;
 /// How long before the end of the drain requests to the sidecar are cut off that have not ended.
@@ -128,8 +126,8 @@ async fn start(listener: Option<TcpListener>, settings: Settings, stop: Cancella
         None => bind(listen).await.map_err(Failure::failed)?,
     };
     let address = listener.local_addr().map_err(Failure::failed)?;
-    buses.prepare(&settings, &topics).await?;
-    let store = build::migrated_store(&settings, settings.store.engine_connections).await?;
+    let integrity = buses.prepare(&settings, &topics).await?;
+    let store = build::worker_store(&settings, settings.store.engine_connections, integrity).await?;
     let publishing = build::connect_store(&settings, RELAY_CONNECTIONS).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
     let log = buses.open_log().await?;
@@ -192,7 +190,7 @@ async fn start(listener: Option<TcpListener>, settings: Settings, stop: Cancella
         )
         .run(),
     );
-    spawn(&mut rest, "maintenance", maintain(store, log, farewell.clone()));
+    spawn(&mut rest, "maintenance", maintenance::maintain(store, log, farewell.clone()));
     spawn(&mut rest, "status", watch_parts(publishing, metrics.clone(), status, readiness_writer, farewell.clone()));
     let limits = SidecarLimits {
         max_body_bytes: settings.http.max_body_bytes,
@@ -315,33 +313,6 @@ fn complaint(ended: Result<Ended, tokio::task::JoinError>, early: bool) -> Optio
         Ok(Ended { part, result: Ok(()) }) if early => Some(format!("{part}: ended without being told to")),
         Ok(Ended { result: Ok(()), .. }) => None,
         Err(error) => Some(format!("a part of the worker broke: {error}")),
-    }
-}
-
-/// Makes partitions ahead and drops old rows and records, now and then.
-async fn maintain(store: AnyStore, log: Option<LocalLog>, stop: CancellationToken) -> Result<(), StoreError> {
-    loop {
-        let wait = match store.maintain().await {
-            Ok(report) => {
-                tracing::debug!(?report, "maintenance");
-                // Rows may be made faster than a round an interval deletes them.
-                if report.is_unfinished { Duration::ZERO } else { MAINTENANCE_INTERVAL }
-            }
-            Err(StoreError::Transient(error)) => {
-                tracing::warn!(%error, "maintenance could not be done, it waits");
-                MAINTENANCE_INTERVAL
-            }
-            Err(error @ StoreError::Fatal(_)) => return Err(error),
-        };
-        if let Some(log) = &log {
-            match local::drop_old(log).await {
-                Ok(dropped) => tracing::debug!(dropped, "old records of the embedded log"),
-                Err(failure) => tracing::warn!(%failure, "old records of the embedded log were not dropped"),
-            }
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return Ok(());
-        }
     }
 }
 

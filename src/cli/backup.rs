@@ -12,7 +12,8 @@ use crate::store::Upkeep;
 /// Copy a SQLite database into a file while workers go on
 ///
 /// The copy is one moment of the database, whole and on disk when the file appears under its name. A file that exists is
-/// never overwritten. To restore, stop every worker and put the copy in the place of the database, without the files
+/// never overwritten. It is made in a folder beside it, whose name has .partial behind it; nothing is left of that when a
+/// signal ends the command. To restore, stop every worker and put the copy in the place of the database, without the files
 /// that end in -wal and -shm. A PostgreSQL database is backed up with pg_dump.
 #[derive(Debug, Args)]
 #[command(after_help = "\

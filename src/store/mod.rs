@@ -1,8 +1,8 @@
 //! Where state is kept: one adapter a database, and what is the same in all of them.
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
-//! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]) and what is asked of a store beside its
-//! batches ([`upkeep`], [`verify`]) is written once, here.
+//! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
+//! ([`stock_range`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
 mod any;
 mod batch;
@@ -13,6 +13,7 @@ mod lines;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
+mod stock_range;
 mod upkeep;
 mod verify;
 

@@ -56,10 +56,11 @@ pub trait Upkeep: Store + Queries + Clone {
     ) -> impl Future<Output = Result<Vec<Verification>, StoreError>> + Send;
 
     /// Writes one snapshot into a file that does not exist yet, while workers go on. Returns its size in bytes. The
-    /// file is there when it is whole and on disk, and not before.
+    /// file is there when it is whole and on disk, and not before; cancelled, this leaves nothing behind.
     ///
     /// # Errors
-    /// [`StoreError::Fatal`] when the file is there already, cannot be written, or this store has tools of its own.
+    /// [`StoreError::Fatal`] when the file is there already, is being written by another process or cannot be written, or
+    /// this store has tools of its own.
     fn backup(&self, file: &Path) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Waits until every connection is back and closes them.
@@ -88,7 +89,7 @@ pub struct MaintenanceReport {
     pub batches_deleted: u64,
     /// Positions of dead letters that were forgotten.
     pub positions_deleted: u64,
-    /// Whether rows that are due were left for another round, which should follow at once.
+    /// Whether rows that are due were left for another round, which should follow soon.
     pub is_unfinished: bool,
 }
 

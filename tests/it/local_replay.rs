@@ -1,6 +1,8 @@
 //! Setting a group of the embedded log back, its topics, and what becomes of old records.
 
-use holdfast::bus::local::{LONGEST_UNREAD, LocalAdmin, ReplayError, apply_replay, drop_old, plan_replay};
+use holdfast::bus::local::{
+    DroppedRecords, LONGEST_UNREAD, LocalAdmin, ReplayError, apply_replay, drop_old, plan_replay,
+};
 use holdfast::bus::replay::{PartitionOffset, ReplayPlan, ReplayTarget};
 use holdfast::bus::{TopicDifferenceKind, TopicOutcome};
 use holdfast::ports::Source;
@@ -21,6 +23,13 @@ async fn settled() -> LocalGround {
 
 async fn plan(ground: &LocalGround, target: ReplayTarget) -> Result<ReplayPlan, ReplayError> {
     plan_replay(&ground.log, GROUP, &["t".to_owned()], &target).await
+}
+
+/// How many records one round dropped that left nothing due.
+async fn dropped(ground: &LocalGround) -> u64 {
+    let dropped = drop_old(&ground.log).await.unwrap();
+    assert!(!dropped.is_unfinished, "{dropped:?}");
+    dropped.records
 }
 
 fn named(topic: &str, partition: i32, offset: i64) -> ReplayTarget {
@@ -76,7 +85,7 @@ async fn old_records_go_when_every_group_has_read_them_or_nobody_came_for_too_lo
     LocalAdmin::new(ground.log.clone()).apply(&[spec("t", 60_000)]).await.unwrap();
     ground.publish((0..10).map(|number| output("t", number)).collect()).await;
     ground.publish(vec![output("kept", 0)]).await;
-    assert_eq!(drop_old(&ground.log).await.unwrap(), 0, "they are new");
+    assert_eq!(dropped(&ground).await, 0, "they are new");
     let mut source = ground.source(&["t"]).await;
     let (_, receipt) =
         crate::local_support::batch(&mut source, holdfast::ports::BatchLimit { deliveries: 4, bytes: usize::MAX })
@@ -86,14 +95,14 @@ async fn old_records_go_when_every_group_has_read_them_or_nobody_came_for_too_lo
     // Two minutes old, but for the last three.
     let age = "update log_record set arrived_at = arrived_at - 120000000 where record_offset < 7 or topic = 1";
     ground.tamper(age).await;
-    assert_eq!(drop_old(&ground.log).await.unwrap(), 4, "the group has read four");
+    assert_eq!(dropped(&ground).await, 4, "the group has read four");
     let mut source = ground.source(&["t"]).await;
     let (rest, _) = take(&mut source, 6).await;
     assert_eq!(texts(&rest), ["t:4", "t:5", "t:6", "t:7", "t:8", "t:9"]);
     source.close().await.unwrap();
     let ancient = LONGEST_UNREAD.as_micros();
     ground.tamper(&format!("update log_record set arrived_at = arrived_at - {ancient} where record_offset < 7")).await;
-    assert_eq!(drop_old(&ground.log).await.unwrap(), 3);
+    assert_eq!(dropped(&ground).await, 3);
     assert_eq!(ground.number("select count(*) from log_record").await, 4);
     let refused = plan(&ground, named("t", 0, 6)).await.unwrap_err();
     assert!(matches!(refused, ReplayError::OffsetOutOfRange { first: 7, end: 10, .. }), "{refused}");
@@ -101,4 +110,33 @@ async fn old_records_go_when_every_group_has_read_them_or_nobody_came_for_too_lo
     ground.tamper("delete from log_record").await;
     ground.publish(vec![output("t", 10)]).await;
     assert_eq!(ground.number("select id * 1000 + record_offset from log_record").await, 12_010);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_drops_a_bounded_number_of_records_and_bytes_and_says_what_is_left() {
+    let ground = LocalGround::new(&["kept"]).await;
+    LocalAdmin::new(ground.log.clone()).apply(&[spec("small", 60_000), spec("large", 60_000)]).await.unwrap();
+    // Long ago. Both topics are due at once.
+    for (topic, records, payload) in [("small", 12_000, "x'00'"), ("large", 10, "zeroblob(5000000)")] {
+        let first = ground.number("select coalesce(max(id), 0) + 1 from log_record").await;
+        ground
+            .tamper(&format!(
+                "with recursive n (number) as (select 0 union all select number + 1 from n where number < {records} - 1)
+                 insert into log_record (id, topic, record_offset, arrived_at, recorded_at, payload)
+                 select {first} + n.number, t.id, n.number, 1, 1, {payload} from n, log_topic t where t.name = '{topic}'"
+            ))
+            .await;
+        ground.tamper(&format!("update log_topic set next_offset = {records} where name = '{topic}'")).await;
+    }
+    let mut rounds = Vec::new();
+    loop {
+        let DroppedRecords { records, is_unfinished } = drop_old(&ground.log).await.unwrap();
+        rounds.push(records);
+        if !is_unfinished {
+            break;
+        }
+    }
+    assert_eq!(rounds, [10_000, 2_000, 4, 4, 2]);
+    assert_eq!(ground.number("select count(*) from log_record").await, 0);
+    assert_eq!(drop_old(&ground.log).await.unwrap(), DroppedRecords::default());
 }

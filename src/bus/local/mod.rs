@@ -29,7 +29,7 @@ pub use handover::BufferLimit;
 pub use log::{LocalLog, LogHint};
 pub use publisher::LocalPublisher;
 pub use replay::{ReplayError, apply_replay, plan_replay};
-pub use retention::{LONGEST_UNREAD, drop_old};
+pub use retention::{DroppedRecords, LONGEST_UNREAD, drop_old};
 pub use sink::{LocalSink, LocalSinkSettings};
 pub use source::{LocalReceipt, LocalSource, LocalSourceSettings};
 pub use tail::{LocalTail, LocalTailSettings};

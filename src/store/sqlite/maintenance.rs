@@ -5,8 +5,10 @@ use super::{SqliteStore, today};
 use crate::one_file::clock;
 use crate::store::MaintenanceReport;
 
-/// How many rows one deletion takes at most.
+/// How many small rows one deletion takes at most.
 const MOST_DELETED: i64 = 10_000;
+/// How many batches one deletion takes at most. Each may be some megabytes, whose pages are freed one by one.
+const MOST_BATCHES: i64 = 500;
 
 impl SqliteStore {
     pub(super) async fn run_round(&self) -> Result<MaintenanceReport, sqlx::Error> {
@@ -14,7 +16,8 @@ impl SqliteStore {
         let keys_deleted = self.delete_keys().await?;
         let batches_deleted = self.delete_published().await?;
         let positions_deleted = self.delete_positions().await?;
-        let is_unfinished = keys_deleted.max(batches_deleted).max(positions_deleted) >= MOST_DELETED as u64;
+        let is_unfinished =
+            keys_deleted.max(positions_deleted) >= MOST_DELETED as u64 || batches_deleted >= MOST_BATCHES as u64;
         Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, is_unfinished })
     }
 
@@ -64,7 +67,7 @@ impl SqliteStore {
              )"
         ))
         .bind(self.settings.retention.keep_published_seconds)
-        .bind(MOST_DELETED)
+        .bind(MOST_BATCHES)
         .execute(&self.writer)
         .await?;
         Ok(done.rows_affected())

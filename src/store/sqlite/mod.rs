@@ -6,7 +6,7 @@
 //! for, and a transaction fails only with the disk.
 //!
 //! [`commit`] is the one transaction that changes stock; [`read`] and [`write`] hold its statements, [`days`] files keys
-//! by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with [`holders`] and [`published`],
+//! by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with [`stock_page`], [`holders`] and [`published`],
 //! [`verify`] the operator, [`maintenance`] the clock and [`backup`] whoever wants a copy.
 
 mod backup;
@@ -20,6 +20,7 @@ mod outbox;
 mod published;
 mod queries;
 mod read;
+mod stock_page;
 mod verify;
 mod write;
 

@@ -3,8 +3,7 @@
 use sqlx::Row;
 
 use super::read::{claim_columns, columns};
-use super::write::json;
-use super::{SqliteStore, error, holders, published};
+use super::{SqliteStore, error, holders, published, stock_page};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
@@ -41,25 +40,7 @@ impl Queries for SqliteStore {
         after: Option<&StockKey>,
         limit: u32,
     ) -> Result<Vec<StockRow>, QueryError> {
-        let found = sqlx::query(concat!(
-            "select ",
-            columns!("s"),
-            " from stock s
-              where (?1 is null or s.sku in (select value from json_each(?1))) and (?2 is null or s.location = ?2)
-                and (s.sku, s.location) > (?3, ?4) and (?6 is null or substr(s.sku, 1, length(?6)) = ?6)
-              order by s.sku, s.location limit ?5"
-        ))
-        .bind((!filter.skus.is_empty()).then(|| json(filter.skus.iter().map(|sku| sku.as_str()))))
-        .bind(filter.location.as_ref().map(|location| location.as_str()))
-        // No SKU is empty: the empty text stands before the first.
-        .bind(after.map_or("", |key| key.sku.as_str()))
-        .bind(after.map_or("", |key| key.location.as_str()))
-        .bind(i64::from(limit))
-        .bind(filter.prefix.as_ref().map(|prefix| prefix.as_str()))
-        .fetch_all(&self.readers)
-        .await
-        .map_err(unanswered)?;
-        Ok(found.iter().map(rows::stock).collect::<Result<_, _>>()?)
+        stock_page::stock_page(&self.readers, filter, after, limit).await
     }
 
     async fn movements(

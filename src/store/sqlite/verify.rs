@@ -1,6 +1,8 @@
 //! Proves that the file can be read, what foreign keys would prove, and more: counters against claims and ledger, levels
 //! against thresholds, numbers without a hole.
 
+use std::time::Instant;
+
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::error;
@@ -9,6 +11,8 @@ use crate::ports::StoreError;
 use crate::store::rows;
 use crate::store::verify::{CHECKS, Check, LEVELS, Verification, checks, levels};
 
+/// From when on people wonder what a start is at, in seconds.
+const LONG_CHECK_SECONDS: f64 = 1.0;
 /// What the lines of claims say is set aside, beside what is.
 const CLAIMS_AGAINST_LINES: &str = "
             select format('%s %s, %s@%s', coalesce(c.kind, l.kind), coalesce(c.reference, l.reference),
@@ -26,12 +30,24 @@ const CLAIMS_AGAINST_LINES: &str = "
 
 /// Reads every page of the file and proves that it hangs together.
 pub(super) async fn check_integrity(pool: &SqlitePool) -> Result<(), StoreError> {
+    let started = Instant::now();
     let found: Vec<String> =
         sqlx::query_scalar("pragma quick_check(1)").fetch_all(pool).await.map_err(error::classify)?;
     match found.first().map(String::as_str) {
-        Some("ok") => Ok(()),
-        what => Err(StoreError::Fatal(error::damaged(what.unwrap_or("the check gave no answer")))),
+        Some("ok") => {}
+        what => return Err(StoreError::Fatal(error::damaged(what.unwrap_or("the check gave no answer")))),
     }
+    let bytes: i64 = sqlx::query_scalar("select page_count * page_size from pragma_page_count, pragma_page_size")
+        .fetch_one(pool)
+        .await
+        .map_err(error::classify)?;
+    let seconds = started.elapsed().as_secs_f64();
+    if seconds > LONG_CHECK_SECONDS {
+        tracing::info!(seconds, bytes, "checked the file, it is whole");
+    } else {
+        tracing::debug!(seconds, bytes, "checked the file, it is whole");
+    }
+    Ok(())
 }
 
 /// Runs every check in one transaction that reads, and so on one snapshot.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -85,7 +86,8 @@ fn kill_after(mut child: Child, acknowledgements: usize, moment: &Moment) -> Vec
             killed = true;
         }
     }
-    child.wait().expect("it was killed");
+    let status = child.wait().expect("it was started");
+    assert_eq!(status.signal(), Some(9), "it ended by itself: {status}");
     acknowledged
 }
 

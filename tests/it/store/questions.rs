@@ -7,7 +7,7 @@ use holdfast::ports::{Queries, StockFilter};
 use serde_json::json;
 
 use super::{Shop, stocked};
-use crate::shop::{Tampering, event, fresh, lines, ordered};
+use crate::shop::{Tampering, event, fresh, lines, ordered, registered};
 
 /// Keys whose order by bytes is not the order of any language.
 const KEYS: [(&str, &str); 8] = [
@@ -72,6 +72,47 @@ async fn a_list_of_stock_shows_the_skus_and_the_location_that_it_is_asked_for() 
     assert_eq!(shop.store.stock(&StockKey::new("B", "south")).await.unwrap(), None);
     let row = shop.store.stock(&StockKey::new("Ä", "default")).await.unwrap().expect("it is there");
     assert_eq!((row.name.as_deref(), row.counters.on_hand), (Some("the Ä"), 5));
+}
+
+#[tokio::test]
+async fn a_prefix_is_compared_letter_by_letter_up_to_the_last_letter_that_there_is() {
+    let mut shop = Shop::open().await;
+    let skus = [
+        "a",
+        "a~",
+        "a\u{7ff}",
+        "a\u{d7ff}",
+        "a\u{d7ff}x",
+        "a\u{e000}",
+        "a\u{10ffff}",
+        "a\u{10ffff}\u{10ffff}",
+        "b",
+        "\u{10ffff}",
+        "\u{10ffff}\u{10ffff}",
+        "\u{10ffff}\u{10ffff}z",
+    ];
+    shop.send(skus.map(|sku| registered(sku, 1)).into()).await;
+    for prefix in skus.into_iter().chain(["c", "a\u{10fffe}"]) {
+        let begins: Vec<&str> = skus.into_iter().filter(|sku| sku.starts_with(prefix)).collect();
+        let filter = StockFilter { prefix: Some(prefix.into()), ..StockFilter::default() };
+        let found = page(&shop, &filter, None, 100).await;
+        assert!(found.iter().map(|key| key.sku.as_str()).eq(begins.iter().copied()), "{prefix:?}: {found:?}");
+        // A cursor before the prefix, in it, and behind it.
+        for after in ["A", "a\u{d7ff}", "b", "\u{10ffff}\u{10ffff}"] {
+            let found = page(&shop, &filter, Some(&StockKey::new(after, "default")), 100).await;
+            let behind = begins.iter().copied().filter(|sku| *sku > after);
+            assert!(found.iter().map(|key| key.sku.as_str()).eq(behind), "{prefix:?} behind {after:?}: {found:?}");
+        }
+    }
+    // Both at once, and a SKU that is named twice.
+    let both = StockFilter {
+        skus: ["b", "a", "b", "a\u{7ff}"].map(Into::into).into(),
+        prefix: Some("a".into()),
+        ..StockFilter::default()
+    };
+    assert_eq!(page(&shop, &both, None, 100).await, keys(&[("a", "default"), ("a\u{7ff}", "default")]));
+    let twice = StockFilter { prefix: None, ..both };
+    assert_eq!(page(&shop, &twice, Some(&StockKey::new("a", "default")), 1).await, keys(&[("a\u{7ff}", "default")]));
 }
 
 #[tokio::test]

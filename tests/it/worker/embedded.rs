@@ -39,6 +39,7 @@ async fn a_worker_without_any_setting_handles_events_from_an_empty_folder() {
     let listen = format!("127.0.0.1:{port}");
     let started = Instant::now();
     let child = bare_command(folder, &["run", "--http-listen", &listen])
+        .env("HOLDFAST__LOG__LEVEL", "info,holdfast::store=debug")
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -81,6 +82,8 @@ async fn a_worker_without_any_setting_handles_events_from_an_empty_folder() {
         stream.expect("it was asked for").read_to_string(&mut said).expect("text");
     }
     assert_eq!(said.matches("embedded: store and bus are one file").count(), 1, "{said}");
+    // It takes as long as reading the file does.
+    assert_eq!(said.matches("checked the file, it is whole").count(), 1, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

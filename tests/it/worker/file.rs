@@ -1,8 +1,11 @@
 //! A worker whose database is a file, with Kafka around it.
 
+use std::fs;
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use super::installation::Installation;
+use super::installation::{DEADLINE, Installation, Worker};
 use crate::servers::shared_kafka;
 use crate::shop::{event, lines};
 
@@ -49,4 +52,32 @@ async fn a_worker_on_a_file_is_migrated_killed_verified_and_backed_up_like_any_o
     let published = installation.assert_sound().await;
     assert_eq!(published.iter().filter(|event| event["type"] == "reservation-result").count(), 200);
     installation.succeed(&["verify", "--store-url", &format!("sqlite://{copy}")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_a_signal_ends_leaves_nothing_and_one_that_was_killed_is_in_nobodys_way() {
+    let (installation, _place) = Installation::embedded();
+    installation.succeed(&["migrate"]);
+    // So much that no copy is whole before a signal comes.
+    let fill = "with recursive n (number) as (select 1 union all select number + 1 from n where number < 256)
+                insert into outbox select number, number, 0, 1, zeroblob(1048576) from n";
+    installation.execute(fill).await;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let copy = folder.path().join("copy.db");
+    let arguments = ["backup", copy.to_str().expect("UTF-8")];
+    let left = || fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    for (signal, code) in [("INT", Some(1)), ("TERM", Some(1)), ("KILL", None)] {
+        let child = installation.command(&arguments).spawn().expect("the binary should run");
+        let mut backup = Worker { child, http_port: 0 };
+        let started = Instant::now();
+        while !folder.path().join("copy.db.partial/copy.db").exists() {
+            assert!(started.elapsed() < DEADLINE, "no copy was begun");
+            std::thread::yield_now();
+        }
+        backup.signal(signal);
+        assert_eq!(backup.wait(), code, "{signal}");
+        assert_eq!(left().count(), usize::from(signal == "KILL"), "{signal}: {:?}", left().collect::<Vec<_>>());
+    }
+    assert!(installation.succeed(&arguments).starts_with("wrote "));
+    assert_eq!(left().collect::<Vec<_>>(), ["copy.db"]);
 }
