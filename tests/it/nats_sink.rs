@@ -148,6 +148,21 @@ async fn at_least_once_confirms_every_record_and_reads_no_tail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_least_once_buries_dead_letters_that_no_announcement_comes_with() {
+    let ground = Ground::shared().await;
+    let (topic, dead) = (ground.name("stock"), ground.name("dead"));
+    let settings = NatsSinkSettings { at_least_once: true, ..ground.sink_settings().await };
+    let mut sink = NatsSink::new(settings);
+    sink.open().await.unwrap();
+    sink.publish(vec![dead_letter(&dead, 1), dead_letter(&dead, 2)], progress(1, 0)).await.unwrap();
+    sink.publish(Vec::new(), progress(2, 0)).await.unwrap();
+    sink.publish(vec![announcement(&topic, 1), dead_letter(&dead, 3)], progress(3, 1)).await.unwrap();
+    assert_eq!(texts(&ground.read(&[&dead]).await), ["dead:1", "dead:2", "dead:3"]);
+    // Nothing was written that says how far publishing is.
+    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_streams_foreign_messages_and_large_records_are_errors_that_name_the_remedy() {
     let ground = Ground::shared().await;
     let topic = ground.name("stock");

@@ -123,10 +123,7 @@ impl Open {
         let before = self.end;
         let (mut messages, seqs): (Vec<Outgoing>, Vec<Option<i64>>) =
             announcements.into_iter().filter_map(|record| announcement(record, before.reached)).unzip();
-        if messages.is_empty() {
-            if settings.at_least_once {
-                return Ok(());
-            }
+        if messages.is_empty() && !settings.at_least_once {
             // Nothing to announce, or all of it stands there: only how far publishing is.
             let (subject, headers) = (settings.progress.clone(), HeaderMap::new());
             messages.push(Outgoing { subject, headers, payload: Vec::new() });
