@@ -38,6 +38,8 @@ pub struct NatsSink {
     writer: Uuid,
     /// There from a successful opening until a call fails or is cancelled.
     open: Option<Open>,
+    /// Whether the last publication failed or was cancelled, so that a part of it may stand in the streams.
+    has_failed: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ struct End {
 impl NatsSink {
     /// A sink that is not open yet. Connects to nothing.
     pub fn new(settings: NatsSinkSettings) -> Self {
-        Self { settings, writer: Uuid::new_v4(), open: None }
+        Self { settings, writer: Uuid::new_v4(), open: None, has_failed: false }
     }
 
     async fn connect(&self) -> Result<(Open, Option<Progress>), SinkError> {
@@ -201,8 +203,11 @@ impl Sink for NatsSink {
         let Some(mut open) = self.open.take() else {
             return Err(SinkError::Unclear("the sink is not open".to_owned()));
         };
+        let one_by_one = self.settings.at_least_once && std::mem::replace(&mut self.has_failed, true);
+        (open.out.one_by_one, open.dead_letters.one_by_one) = (one_by_one, one_by_one);
         match open.publish(records, progress, self.writer, &self.settings).await {
             Ok(()) => {
+                self.has_failed = false;
                 self.open = Some(open);
                 Ok(())
             }
@@ -224,7 +229,7 @@ async fn lane(context: &Context, servers: &str, name: &str, at_least_once: bool)
             let own = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
             let largest = own.unwrap_or(usize::MAX).min(context.client().max_payload());
             let is_atomic = info.config.allow_atomic_publish && !at_least_once;
-            Ok(Lane { stream: name.to_owned(), last, is_atomic, largest })
+            Ok(Lane { stream: name.to_owned(), last, is_atomic, one_by_one: false, largest })
         }
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
@@ -325,6 +330,7 @@ fn sink_error(failure: NatsFailure) -> SinkError {
         NatsFailure::Refused { .. }
         | NatsFailure::NoJetStream { .. }
         | NatsFailure::Missing { .. }
+        | NatsFailure::Unsafe { .. }
         | NatsFailure::NoSubject(_) => SinkError::Fatal(failure.to_string()),
     }
 }
