@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::ports::{OutputRecord, Progress, Sink, SinkError};
 use crate::wire::sequence::sequence_of;
 
+use super::admin::largest_message;
 use super::connection::Link;
 use super::error::NatsFailure;
 use super::mark::{Complete, Mark};
@@ -225,9 +226,7 @@ async fn lane(context: &Context, servers: &str, name: &str, at_least_once: bool)
         Ok(stream) => {
             let info = stream.cached_info();
             let last = (!at_least_once).then_some(info.state.last_sequence);
-            // A stream without a limit of its own says that as -1.
-            let own = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
-            let largest = own.unwrap_or(usize::MAX).min(context.client().max_payload());
+            let largest = largest_message(context, &info.config);
             let is_atomic = info.config.allow_atomic_publish && !at_least_once;
             Ok(Lane { stream: name.to_owned(), last, is_atomic, one_by_one: false, largest })
         }
