@@ -78,6 +78,8 @@ pub enum PartState {
     Up,
     /// It does not work yet.
     Starting,
+    /// It works, and something is wrong; what, for people, without secrets.
+    Degraded(Arc<str>),
     /// It does not work; why, for people, without secrets.
     Down(Arc<str>),
 }
@@ -88,6 +90,7 @@ impl PartState {
         match self {
             Self::Up => "up",
             Self::Starting => "starting",
+            Self::Degraded(_) => "degraded",
             Self::Down(_) => "down",
         }
     }
@@ -96,8 +99,13 @@ impl PartState {
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Up | Self::Starting => None,
-            Self::Down(why) => Some(why),
+            Self::Degraded(why) | Self::Down(why) => Some(why),
         }
+    }
+
+    /// Whether it works, however well.
+    pub fn works(&self) -> bool {
+        matches!(self, Self::Up | Self::Degraded(_))
     }
 }
 
@@ -124,7 +132,7 @@ impl Readiness {
 
     /// Whether every part works.
     pub fn is_ready(&self) -> bool {
-        self.parts().iter().all(|(_, state)| **state == PartState::Up)
+        self.parts().iter().all(|(_, state)| state.works())
     }
 }
 

@@ -111,8 +111,13 @@ impl Buses {
             failures.extend(missing.map(|error| error.to_string()));
         }
         for (connection, wanted) in self.on_nats(settings, topics)? {
-            let missing = NatsAdmin::new(connection.clone()).require(&wanted).await.err();
-            failures.extend(missing.map(|error| error.to_string()));
+            match NatsAdmin::new(connection.clone()).require(&wanted).await {
+                // It works for as long as nobody sends an event that large.
+                Ok(small) => {
+                    small.iter().for_each(|difference| tracing::warn!("publishing could stop: {difference}"));
+                }
+                Err(error) => failures.push(error.to_string()),
+            }
         }
         if let Some(log) = log {
             let missing = LocalAdmin::new(log.clone()).require(&self.in_log(topics)).await.err();

@@ -10,7 +10,8 @@ use crate::relay;
 /// The bus, as the source sees it.
 pub(super) fn bus(status: &SourceStatus) -> PartState {
     match (status.connected, &status.trouble) {
-        (true, _) => PartState::Up,
+        (true, None) => PartState::Up,
+        (true, Some(_)) => PartState::Degraded("the broker is reached and reports trouble; the log says which".into()),
         (false, Some(_)) => PartState::Down("the broker is not reached; the log says why".into()),
         (false, None) => PartState::Starting,
     }
@@ -28,6 +29,15 @@ pub(super) fn relay(outbox: &Result<OutboxStatus, StoreError>, longest_wait: Dur
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trouble_over_a_connection_that_stands_is_told_and_stops_nobody() {
+        let status = SourceStatus { connected: true, trouble: Some("db.internal".into()), ..SourceStatus::default() };
+        let state = bus(&status);
+        assert!(state.works() && state.as_str() == "degraded", "{state:?}");
+        assert!(state.detail().is_some_and(|detail| detail.contains("log") && !detail.contains("db.internal")));
+        assert_eq!(bus(&SourceStatus { trouble: None, ..status }), PartState::Up);
+    }
 
     #[test]
     fn no_part_repeats_what_a_database_or_a_broker_said() {

@@ -10,6 +10,10 @@ use crate::wire::topics::{Direction, Topics};
 /// The stream of announcements, behind the prefix of the settings.
 const OUT_STREAM: &str = "holdfast-out";
 
+/// How many times as large as its event an answer may be: the shortest line of an order is a few bytes of Avro, that of
+/// its answer some hundred of JSON.
+const MOST_GROWTH: usize = 64;
+
 /// What streams and consumers this installation should have on the NATS server that events come from.
 ///
 /// # Errors
@@ -40,7 +44,8 @@ pub fn written(settings: &Settings, topics: &Topics) -> Vec<StreamSpec> {
     let kept: Vec<Option<Duration>> =
         of(Direction::Out).map(|(definition, _)| max_age(definition.retention_ms)).collect();
     let longest = if kept.contains(&None) { None } else { kept.into_iter().flatten().max() };
-    let out = StreamSpec::written(&announcements(settings), &announced, longest);
+    let largest = topics.largest_record_bytes().min(settings.max_event_bytes.saturating_mul(MOST_GROWTH));
+    let out = StreamSpec::written(&announcements(settings), &announced, longest).with_largest(largest);
     let buried = of(Direction::DeadLetters)
         .map(|(definition, topic)| StreamSpec::written(topic, &[topic], max_age(definition.retention_ms)));
     std::iter::once(out).chain(buried).map(|spec| spec.with_replicas(replicas(settings))).collect()

@@ -25,7 +25,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(800);
 pub(super) async fn livez<Q: Queries>(State(sidecar): State<Arc<Sidecar<Q>>>) -> Result<Json<Value>, Problem> {
     match loops(&sidecar) {
         PartState::Down(why) => Err(Problem::unavailable(why.to_string())),
-        PartState::Up | PartState::Starting => Ok(Json(json!({ "status": "alive" }))),
+        PartState::Up | PartState::Degraded(_) | PartState::Starting => Ok(Json(json!({ "status": "alive" }))),
     }
 }
 
@@ -104,7 +104,7 @@ fn answer(parts: &[Part], good: &str, bad: &str) -> Result<Json<Value>, Problem>
             ((*name).to_owned(), shown)
         })
         .collect();
-    let failing: Vec<&str> = parts.iter().filter(|(_, state)| *state != PartState::Up).map(|(name, _)| *name).collect();
+    let failing: Vec<&str> = parts.iter().filter(|(_, state)| !state.works()).map(|(name, _)| *name).collect();
     if failing.is_empty() {
         return Ok(Json(json!({ "status": good, "parts": shown })));
     }

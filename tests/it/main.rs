@@ -25,6 +25,7 @@ mod model;
 mod nats_access;
 mod nats_admin;
 mod nats_outage;
+mod nats_pulling;
 mod nats_sink;
 mod nats_source;
 mod nats_support;

@@ -45,6 +45,20 @@ async fn a_stream_that_has_the_subject_already_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_takes_too_small_messages_is_told_of_and_used() {
+    let ground = Ground::shared().await;
+    ground.sink_settings().await;
+    let admin = NatsAdmin::new(ground.connection());
+    let specs = |largest| ground.out_streams().into_iter().map(|spec| spec.with_largest(largest)).collect::<Vec<_>>();
+    assert_eq!(admin.require(&specs(9_000_000)).await.unwrap(), []);
+    let small = admin.require(&specs(16_000_000)).await.unwrap();
+    assert_eq!(small, admin.check(&specs(16_000_000)).await.unwrap());
+    assert_eq!(small.len(), 2);
+    let said = small[0].to_string();
+    assert!(said.contains("raise max_payload") && said.contains("lower max_event_bytes"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_no_subject_is_refused_by_name() {
     let ground = Ground::shared().await;
     let refused = NatsAdmin::new(ground.connection()).check(&[StreamSpec::read("a..b", None, None)]).await;

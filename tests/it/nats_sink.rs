@@ -26,6 +26,12 @@ async fn without_batches(ground: &Ground) -> NatsSinkSettings {
     settings
 }
 
+/// Those of a relay that announces at least once to streams that are there.
+fn sink_settings_of(ground: &Ground) -> NatsSinkSettings {
+    let (out, dead, progress) = (ground.name("out"), ground.name("dead"), ground.name("progress"));
+    NatsSinkSettings { at_least_once: true, ..NatsSinkSettings::new(ground.connection(), &out, &dead, &progress) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tail_is_read_back() {
     let ground = Ground::shared().await;
@@ -145,6 +151,64 @@ async fn at_least_once_confirms_every_record_and_reads_no_tail() {
     sink.publish(announcements(&topic, 1..=1_500), progress(1, 1_500)).await.unwrap();
     assert_eq!(sink.open().await.unwrap(), None);
     assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=1_500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_least_once_buries_dead_letters_that_no_announcement_comes_with() {
+    let ground = Ground::shared().await;
+    let (topic, dead) = (ground.name("stock"), ground.name("dead"));
+    let settings = NatsSinkSettings { at_least_once: true, ..ground.sink_settings().await };
+    let mut sink = NatsSink::new(settings);
+    sink.open().await.unwrap();
+    sink.publish(vec![dead_letter(&dead, 1), dead_letter(&dead, 2)], progress(1, 0)).await.unwrap();
+    sink.publish(Vec::new(), progress(2, 0)).await.unwrap();
+    sink.publish(vec![announcement(&topic, 1), dead_letter(&dead, 3)], progress(3, 1)).await.unwrap();
+    assert_eq!(texts(&ground.read(&[&dead]).await), ["dead:1", "dead:2", "dead:3"]);
+    // Nothing was written that says how far publishing is.
+    assert_eq!(texts(&ground.read(&[&topic]).await), bodies(1..=1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_least_once_keeps_the_order_when_a_message_in_the_middle_is_refused() {
+    let ground = Ground::shared().await;
+    let topic = ground.name("stock");
+    let settings = NatsSinkSettings { at_least_once: true, ..ground.sink_settings().await };
+    let mut sink = NatsSink::new(settings);
+    sink.open().await.unwrap();
+    let context = ground.context().await;
+    let limit = |bytes| {
+        let (context, stream) = (context.clone(), ground.name("out"));
+        async move {
+            let mut config = context.get_stream(stream).await.unwrap().cached_info().config.clone();
+            config.max_message_size = bytes;
+            context.update_stream(config).await.unwrap();
+        }
+    };
+    let mut records = announcements(&topic, 1..=300);
+    let large = format!("{{\"seq\":150,\"pad\":\"{}\"}}", "x".repeat(10_000));
+    records[149].payload = Some(large.clone().into_bytes());
+    let mut expected = bodies(1..=300);
+    expected[149] = large;
+    // The sink has seen the stream without a limit, so the server is the one to refuse.
+    limit(5_000).await;
+    let refused = sink.publish(records.clone(), progress(1, 300)).await.unwrap_err();
+    assert!(matches!(refused, SinkError::TooLarge(_)), "{refused}");
+    limit(-1).await;
+    sink.open().await.unwrap();
+    sink.publish(records.clone(), progress(1, 300)).await.unwrap();
+    assert_eq!(texts(&ground.read(&[&topic]).await), expected);
+
+    // What others wrote in between does not stop one that sends again what is there already.
+    context.publish(topic.clone(), "other".into()).await.unwrap().await.unwrap();
+    records.extend(announcements(&topic, 301..=310));
+    let mut heir = NatsSink::new(sink_settings_of(&ground));
+    heir.open().await.unwrap();
+    heir.publish(records.clone(), progress(2, 310)).await.unwrap_err();
+    heir.open().await.unwrap();
+    heir.publish(records, progress(2, 310)).await.unwrap();
+    expected.push("other".to_owned());
+    expected.extend(bodies(301..=310));
+    assert_eq!(texts(&ground.read(&[&topic]).await), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,21 +59,26 @@ impl NatsAdmin {
         Ok(outcomes)
     }
 
-    /// Looks whether the streams and consumers are there, whatever their settings.
+    /// Looks whether the streams and consumers are there, and returns the streams that take too small messages. Other
+    /// settings do not matter.
     ///
     /// # Errors
     /// [`NatsFailure::Missing`] with the names of those that are not.
-    pub async fn require(&self, specs: &[StreamSpec]) -> Result<(), NatsFailure> {
-        let missing = self.check(specs).await?.into_iter().filter_map(|difference| match difference {
+    pub async fn require(&self, specs: &[StreamSpec]) -> Result<Vec<NatsDifference>, NatsFailure> {
+        let is_small = |difference: &NatsDifference| matches!(difference, NatsDifference::TooSmall { .. });
+        let (small, others): (Vec<_>, Vec<_>) = self.check(specs).await?.into_iter().partition(is_small);
+        let missing = others.into_iter().filter_map(|difference| match difference {
             NatsDifference::StreamMissing { stream } => Some(format!("stream {stream}")),
             NatsDifference::ConsumerMissing { stream, consumer } => {
                 Some(format!("consumer {consumer} of stream {stream}"))
             }
-            NatsDifference::StreamSetting { .. } | NatsDifference::ConsumerSetting { .. } => None,
+            NatsDifference::StreamSetting { .. }
+            | NatsDifference::ConsumerSetting { .. }
+            | NatsDifference::TooSmall { .. } => None,
         });
         let missing: Vec<String> = missing.collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(small);
         }
         Err(NatsFailure::Missing { servers: self.connection.servers().to_owned(), missing })
     }
@@ -93,6 +98,10 @@ impl NatsAdmin {
                 let settings = stream_differences(&stream_config(&context, spec), &found);
                 let difference = |setting| NatsDifference::StreamSetting { stream: stream.clone(), setting };
                 differences.extend(settings.into_iter().map(difference));
+            }
+            let largest = largest_message(&context, &found);
+            if let Some(wanted) = spec.largest.filter(|wanted| *wanted > largest) {
+                differences.push(NatsDifference::TooSmall { stream: stream.clone(), wanted, found: largest });
             }
             let StreamRole::In { consumer: Some(wanted), .. } = &spec.role else { continue };
             let consumer = wanted.name.clone();
@@ -137,6 +146,13 @@ async fn find_stream(context: &Context, spec: &StreamSpec) -> Result<Option<stre
         Some(name) => stream_named(context, &name).await,
         None => Ok(None),
     }
+}
+
+/// The largest message that a stream takes, in bytes with headers.
+pub(super) fn largest_message(context: &Context, stream: &stream::Config) -> usize {
+    // A stream without a limit of its own says that as -1.
+    let own = usize::try_from(stream.max_message_size).ok().filter(|most| *most > 0);
+    own.unwrap_or(usize::MAX).min(context.client().max_payload())
 }
 
 async fn stream_named(context: &Context, name: &str) -> Result<Option<stream::Config>, NatsFailure> {

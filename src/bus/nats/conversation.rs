@@ -66,14 +66,15 @@ impl Conversation {
         self.waiting.len()
     }
 
-    /// Sends a message; the first has number 0.
+    /// Sends a message; the first has number 0, and one that cannot be sent has a number as well.
     pub async fn say(&mut self, client: &Client, message: Outgoing) -> Result<(), SinkError> {
         let Outgoing { subject, headers, payload } = message;
-        let reply = format!("{}.{}", self.inbox, self.sent);
+        let number = self.sent;
+        self.sent += 1;
+        let reply = format!("{}.{number}", self.inbox);
         let sent = client.publish_with_reply_and_headers(subject, reply, headers, payload.into()).await;
         sent.map_err(|error| too_large_or_unclear(&error.to_string()))?;
-        self.waiting.push_back(self.sent);
-        self.sent += 1;
+        self.waiting.push_back(number);
         Ok(())
     }
 

@@ -46,6 +46,18 @@ pub enum NatsFailure {
         /// The streams and consumers.
         missing: Vec<String>,
     },
+    /// Consumers with which events would be lost.
+    #[error(
+        "on the NATS server at {servers}: {}; events would be lost, so delete such a consumer and create it with: \
+         holdfast topics apply",
+        broken.join(", ")
+    )]
+    Unsafe {
+        /// The addresses, without credentials.
+        servers: String,
+        /// The consumers, each with what is wrong with it.
+        broken: Vec<String>,
+    },
     /// A topic whose name cannot be a subject.
     #[error(
         "topic {0:?} cannot be a NATS subject: no part of it between dots may be empty; set another name or prefix"

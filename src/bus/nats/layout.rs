@@ -16,6 +16,8 @@ pub struct StreamSpec {
     pub max_age: Option<Duration>,
     /// How many copies the servers keep; one where there is none.
     pub replicas: Option<usize>,
+    /// The largest message that it has to take, in bytes with headers; `None` when that does not matter.
+    pub largest: Option<usize>,
     /// What it is for.
     pub role: StreamRole,
 }
@@ -59,6 +61,7 @@ impl StreamSpec {
             subjects: topics.iter().flat_map(|topic| names::subjects(topic)).collect(),
             max_age,
             replicas: None,
+            largest: None,
             role: StreamRole::Out,
         }
     }
@@ -66,6 +69,11 @@ impl StreamSpec {
     /// The same with so many copies.
     pub fn with_replicas(self, replicas: Option<usize>) -> Self {
         Self { replicas, ..self }
+    }
+
+    /// The same for messages of so many bytes with headers.
+    pub fn with_largest(self, largest: usize) -> Self {
+        Self { largest: Some(largest), ..self }
     }
 }
 
@@ -98,6 +106,15 @@ pub enum NatsDifference {
         /// The server's name of the setting, with both values.
         setting: SettingDifference,
     },
+    /// A stream does not take messages as large as they may be.
+    TooSmall {
+        /// The stream.
+        stream: String,
+        /// How large they may be, in bytes.
+        wanted: usize,
+        /// The largest that it takes.
+        found: usize,
+    },
     /// A consumer has another value of a setting.
     ConsumerSetting {
         /// The stream.
@@ -127,6 +144,11 @@ impl fmt::Display for NatsDifference {
             Self::ConsumerMissing { stream, consumer } => {
                 write!(formatter, "consumer {consumer} of stream {stream} does not exist")
             }
+            Self::TooSmall { stream, wanted, found } => write!(
+                formatter,
+                "stream {stream} takes messages of {found} bytes, and an answer can have {wanted}: raise max_payload of \
+                 the server (and max_msg_size of the stream where it has one), or lower max_event_bytes"
+            ),
             Self::StreamSetting { stream, setting } => write!(formatter, "stream {stream} {setting}"),
             Self::ConsumerSetting { stream, consumer, setting } => {
                 write!(formatter, "consumer {consumer} of stream {stream} {setting}")

@@ -22,6 +22,7 @@ mod settings;
 mod sink;
 mod source;
 mod tail;
+mod tasks;
 
 pub use admin::NatsAdmin;
 pub use connection::{NatsConnection, SettingsError};

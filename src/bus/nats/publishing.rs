@@ -30,6 +30,9 @@ pub(super) struct Lane {
     pub last: Option<u64>,
     /// Whether it takes several messages as one.
     pub is_atomic: bool,
+    /// Whether each message waits for the answer to the one before. That keeps the order however much of them the stream
+    /// holds already, where no sequence is expected.
+    pub one_by_one: bool,
     /// The largest message that it takes, in bytes with headers.
     pub largest: usize,
 }
@@ -129,14 +132,16 @@ impl Lane {
 
     /// One after the other, without waiting for the answer to one before the next is sent. So each but the first also
     /// names the id that must stand before it: where another relay has written meanwhile, the sequence alone would fit
-    /// again for some later message, and leave a hole before it.
+    /// again for some later message, and leave a hole before it. Where no sequence is expected, the id keeps what comes
+    /// behind a message that was refused from standing before it once it is sent again.
     async fn publish_singly(
         &mut self,
         client: &Client,
         messages: Vec<Outgoing>,
         deadline: Instant,
     ) -> Result<(), Refused> {
-        let mut conversation = Conversation::begin(client, IN_FLIGHT).await?;
+        let most = if self.one_by_one { 1 } else { IN_FLIGHT };
+        let mut conversation = Conversation::begin(client, most).await?;
         let mut expected = self.last;
         let mut before: Option<HeaderValue> = None;
         for mut message in messages {
@@ -144,11 +149,11 @@ impl Lane {
             if let Some(last) = expected {
                 message.headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last));
                 expected = Some(last + 1);
-                if let Some(before) = before.take() {
-                    message.headers.insert(header::NATS_EXPECTED_LAST_MESSAGE_ID, before);
-                }
-                before = message.headers.get(header::NATS_MESSAGE_ID).cloned();
             }
+            if let Some(before) = before.take().filter(|_| !self.one_by_one) {
+                message.headers.insert(header::NATS_EXPECTED_LAST_MESSAGE_ID, before);
+            }
+            before = message.headers.get(header::NATS_MESSAGE_ID).cloned();
             while conversation.is_full() {
                 self.hear(&mut conversation, deadline).await?;
             }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::ports::{OutputRecord, Progress, Sink, SinkError};
 use crate::wire::sequence::sequence_of;
 
+use super::admin::largest_message;
 use super::connection::Link;
 use super::error::NatsFailure;
 use super::mark::{Complete, Mark};
@@ -38,6 +39,8 @@ pub struct NatsSink {
     writer: Uuid,
     /// There from a successful opening until a call fails or is cancelled.
     open: Option<Open>,
+    /// Whether the last publication failed or was cancelled, so that a part of it may stand in the streams.
+    has_failed: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,7 @@ struct End {
 impl NatsSink {
     /// A sink that is not open yet. Connects to nothing.
     pub fn new(settings: NatsSinkSettings) -> Self {
-        Self { settings, writer: Uuid::new_v4(), open: None }
+        Self { settings, writer: Uuid::new_v4(), open: None, has_failed: false }
     }
 
     async fn connect(&self) -> Result<(Open, Option<Progress>), SinkError> {
@@ -123,10 +126,7 @@ impl Open {
         let before = self.end;
         let (mut messages, seqs): (Vec<Outgoing>, Vec<Option<i64>>) =
             announcements.into_iter().filter_map(|record| announcement(record, before.reached)).unzip();
-        if messages.is_empty() {
-            if settings.at_least_once {
-                return Ok(());
-            }
+        if messages.is_empty() && !settings.at_least_once {
             // Nothing to announce, or all of it stands there: only how far publishing is.
             let (subject, headers) = (settings.progress.clone(), HeaderMap::new());
             messages.push(Outgoing { subject, headers, payload: Vec::new() });
@@ -204,8 +204,11 @@ impl Sink for NatsSink {
         let Some(mut open) = self.open.take() else {
             return Err(SinkError::Unclear("the sink is not open".to_owned()));
         };
+        let one_by_one = self.settings.at_least_once && std::mem::replace(&mut self.has_failed, true);
+        (open.out.one_by_one, open.dead_letters.one_by_one) = (one_by_one, one_by_one);
         match open.publish(records, progress, self.writer, &self.settings).await {
             Ok(()) => {
+                self.has_failed = false;
                 self.open = Some(open);
                 Ok(())
             }
@@ -223,11 +226,9 @@ async fn lane(context: &Context, servers: &str, name: &str, at_least_once: bool)
         Ok(stream) => {
             let info = stream.cached_info();
             let last = (!at_least_once).then_some(info.state.last_sequence);
-            // A stream without a limit of its own says that as -1.
-            let own = usize::try_from(info.config.max_message_size).ok().filter(|most| *most > 0);
-            let largest = own.unwrap_or(usize::MAX).min(context.client().max_payload());
+            let largest = largest_message(context, &info.config);
             let is_atomic = info.config.allow_atomic_publish && !at_least_once;
-            Ok(Lane { stream: name.to_owned(), last, is_atomic, largest })
+            Ok(Lane { stream: name.to_owned(), last, is_atomic, one_by_one: false, largest })
         }
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(said) if said.error_code() == ErrorCode::STREAM_NOT_FOUND => {
@@ -328,6 +329,7 @@ fn sink_error(failure: NatsFailure) -> SinkError {
         NatsFailure::Refused { .. }
         | NatsFailure::NoJetStream { .. }
         | NatsFailure::Missing { .. }
+        | NatsFailure::Unsafe { .. }
         | NatsFailure::NoSubject(_) => SinkError::Fatal(failure.to_string()),
     }
 }

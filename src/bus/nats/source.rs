@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::{self, AckPolicy, PullConsumer};
 use async_nats::jetstream::{self, Context};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -16,11 +15,12 @@ use crate::ports::{BatchLimit, Delivery, Outcome, Source, SourceError, SourceSta
 use super::admin::{find_consumer, stream_of};
 use super::connection::Link;
 use super::error::NatsFailure;
-use super::handover::Handover;
+use super::handover::{Handover, Taken};
 use super::keeping::{self, Gauge, Word};
 use super::names;
 use super::pulling::Puller;
 use super::settings::{NatsSourceSettings, USUAL_ACK_WAIT};
+use super::tasks::Tasks;
 
 /// A worker of a group: one durable consumer a topic, shared by all workers.
 ///
@@ -36,8 +36,8 @@ pub struct NatsSource {
     /// Tells the tasks to stop; dropping the source ends them where they are.
     closing: CancellationToken,
     /// Everything but the one that tells words.
-    tasks: JoinSet<()>,
-    telling: JoinSet<()>,
+    tasks: Tasks,
+    telling: Tasks,
     /// Asked at the end whether the server has read everything.
     witness: Option<PullConsumer>,
     redelivery_delay: Duration,
@@ -61,7 +61,7 @@ impl NatsSource {
         let closing = CancellationToken::new();
         let (words, heard) = mpsc::unbounded_channel();
         let (status_writer, status) = watch::channel(SourceStatus { connected: true, ..SourceStatus::default() });
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::default();
         let mut troubles = Vec::new();
         for (index, (topic, consumer)) in consumers.iter().enumerate() {
             let (trouble, told) = watch::channel(None);
@@ -77,19 +77,15 @@ impl NatsSource {
                 trouble,
                 closing: closing.clone(),
             };
-            let client = client.clone();
-            tasks.spawn(async move {
-                if let Err(failure) = puller.run(client).await {
-                    tracing::error!(%failure, "a topic is not pulled from any more");
-                }
-            });
+            tasks.spawn(format!("pulling from {topic}"), puller.run(client.clone()));
         }
         // Their lengths differ only where somebody made a consumer by hand.
         let shortest = consumers.iter().map(|(_, consumer)| consumer.cached_info().config.ack_wait).min();
         let witness = consumers.first().map(|(_, consumer)| consumer.clone());
         let ack_wait = shortest.filter(|wait| !wait.is_zero()).unwrap_or(USUAL_ACK_WAIT);
         let (held, told, link_is) = (handover.clone(), words.clone(), link.subscribe());
-        tasks.spawn(keeping::ask_for_time(held, told, link_is, ack_wait, closing.clone()));
+        let asking = keeping::ask_for_time(held, told, link_is, ack_wait, closing.clone());
+        tasks.spawn("asking the server for time", endless(asking));
         let gauge = Gauge {
             consumers,
             interval: settings.status_interval,
@@ -98,9 +94,9 @@ impl NatsSource {
             status: status_writer,
             closing: closing.clone(),
         };
-        tasks.spawn(gauge.run());
-        let mut telling = JoinSet::new();
-        telling.spawn(keeping::tell(client.clone(), heard));
+        tasks.spawn("measuring the lag", endless(gauge.run()));
+        let mut telling = Tasks::default();
+        telling.spawn("acknowledging", endless(keeping::tell(client.clone(), heard)));
         let NatsSourceSettings { redelivery_delay, close_timeout, .. } = settings;
         Ok(Self { client, handover, words, status, closing, tasks, telling, witness, redelivery_delay, close_timeout })
     }
@@ -113,12 +109,12 @@ impl NatsSource {
     /// Ends pulling, gives back what is held, and waits until the server was told everything.
     async fn leave(mut self) {
         self.closing.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        self.tasks.join().await;
         let held = self.handover.give_up();
         // It is there until `words` is dropped.
         let _ = self.words.send(Word::GivenBack(held, self.redelivery_delay));
         drop(self.words);
-        while self.telling.join_next().await.is_some() {}
+        self.telling.join().await;
         // Traps: an acknowledgement is only queued. The server reads in order, so an answer to what was asked after them
         // says that it has read them all.
         if let Err(error) = self.client.flush().await {
@@ -133,13 +129,37 @@ impl NatsSource {
     }
 }
 
-/// The consumers of all topics; fails with the names of all that are missing.
+/// The next batch, for as long as all that fill and settle it are at work.
+async fn next(handover: &Handover, [tasks, telling]: [&mut Tasks; 2], limit: BatchLimit) -> Result<Taken, SourceError> {
+    tokio::select! {
+        biased;
+        ended = tasks.ended() => Err(SourceError::Fatal(ended)),
+        ended = telling.ended() => Err(SourceError::Fatal(ended)),
+        taken = handover.take(limit) => Ok(taken),
+    }
+}
+
+/// A task that cannot fail.
+async fn endless(task: impl Future<Output = ()>) -> Result<(), NatsFailure> {
+    task.await;
+    Ok(())
+}
+
+/// What is wrong with a consumer that somebody made by hand; `None` when it loses nothing.
+fn danger(config: &consumer::Config) -> Option<String> {
+    if config.ack_policy != AckPolicy::Explicit {
+        return Some(format!("has ack_policy={:?} instead of Explicit", config.ack_policy));
+    }
+    (config.max_deliver > 0).then(|| format!("has max_deliver={} instead of none", config.max_deliver))
+}
+
+/// The consumers of all topics; fails with the names of all that are missing, or with which events would be lost.
 async fn find_consumers(
     context: &Context,
     settings: &NatsSourceSettings,
 ) -> Result<Vec<(Arc<str>, PullConsumer)>, NatsFailure> {
     let mut consumers = Vec::with_capacity(settings.topics.len());
-    let mut missing = Vec::new();
+    let (mut missing, mut broken) = (Vec::new(), Vec::new());
     for topic in &settings.topics {
         if !names::is_subject(topic) {
             return Err(NatsFailure::NoSubject(topic.clone()));
@@ -149,27 +169,31 @@ async fn find_consumers(
             continue;
         };
         let name = names::durable(&settings.group, topic);
-        let Some(_) = find_consumer(context, &stream, &name).await? else {
+        let Some(found) = find_consumer(context, &stream, &name).await? else {
             missing.push(format!("consumer {name} of stream {stream}"));
             continue;
         };
+        broken.extend(danger(&found.config).map(|danger| format!("consumer {name} of stream {stream} {danger}")));
         let doing = format!("looking for consumer {name} of stream {stream}");
         let consumer: PullConsumer =
             context.get_consumer_from_stream(name, stream).await.map_err(NatsFailure::client(doing))?;
         consumers.push((topic.as_str().into(), consumer));
     }
-    if missing.is_empty() {
-        Ok(consumers)
-    } else {
-        Err(NatsFailure::Missing { servers: settings.connection.servers().to_owned(), missing })
+    let servers = || settings.connection.servers().to_owned();
+    if !missing.is_empty() {
+        return Err(NatsFailure::Missing { servers: servers(), missing });
     }
+    if !broken.is_empty() {
+        return Err(NatsFailure::Unsafe { servers: servers(), broken });
+    }
+    Ok(consumers)
 }
 
 impl Source for NatsSource {
     type Receipt = NatsReceipt;
 
     async fn next_batch(&mut self, limit: BatchLimit) -> Result<Option<(Vec<Delivery>, Self::Receipt)>, SourceError> {
-        let (records, batch) = self.handover.take(limit).await;
+        let (records, batch) = next(&self.handover, [&mut self.tasks, &mut self.telling], limit).await?;
         Ok(Some((records.into_iter().map(Delivery::Record).collect(), NatsReceipt(batch))))
     }
 
@@ -188,5 +212,24 @@ impl Source for NatsSource {
             tracing::warn!(waited_ms, "the NATS consumer could not tell the server everything in time");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_early_ends_the_source() {
+        let limit = BatchLimit { deliveries: 1, bytes: 1 };
+        for is_teller in [false, true] {
+            let (mut tasks, mut telling) = (Tasks::default(), Tasks::default());
+            tasks.spawn("measuring the lag", std::future::pending());
+            telling.spawn("acknowledging", std::future::pending());
+            let early = if is_teller { &mut telling } else { &mut tasks };
+            early.spawn("pulling from orders", async { Ok(()) });
+            let ended = next(&Handover::new(&[true]), [&mut tasks, &mut telling], limit).await;
+            assert!(matches!(ended, Err(SourceError::Fatal(text)) if text.contains("pulling from orders")));
+        }
     }
 }

@@ -32,6 +32,11 @@ async fn readiness_follows_the_database_and_every_part() {
         readiness.relay = PartState::Up;
         readiness.bus = PartState::Up;
     });
+    server.readiness.send_modify(|readiness| readiness.bus = PartState::Degraded("see the log".into()));
+    let response = server.get("/readyz").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let shown = response.json::<Value>().await.unwrap();
+    assert_eq!(shown["parts"]["bus"], json!({ "status": "degraded", "detail": "see the log" }));
     server.store.go_away();
     let problem = expect_problem(server.get("/readyz"), 503, "INV_006").await;
     assert_eq!(problem["detail"], "not ready: database");

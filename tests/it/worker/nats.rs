@@ -48,7 +48,12 @@ async fn works(installation: &Installation) {
 async fn a_worker_on_nats_answers_every_order_once() {
     let installation = Installation::on_nats().await;
     works(&installation).await;
-    installation.succeed(&["topics", "check"]);
+    // The server takes less than the answer to the largest order.
+    let checked = installation.output(&["topics", "check"]);
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(3), "{said}");
+    assert!(said.contains("takes messages of 9437184 bytes") && said.contains("raise max_payload"), "{said}");
+    installation.succeed(&["topics", "check", "--set", "max_event_bytes=100000"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
