@@ -8,7 +8,7 @@ use super::{Ending, output};
 use crate::app::{self, Failure, streams};
 use crate::bus::kafka::KafkaAdmin;
 use crate::bus::local::LocalAdmin;
-use crate::bus::nats::{NatsAdmin, StreamSpec};
+use crate::bus::nats::{NatsAdmin, NatsDifference, StreamSpec};
 use crate::bus::{TopicOutcome, TopicSpec};
 use crate::config::{BusAddress, Settings};
 use crate::wire::topics::{Direction, Topics};
@@ -119,7 +119,14 @@ impl Cluster {
         Ok(match self {
             Self::Kafka(admin, specs) => lines(&admin.check(specs).await.map_err(Failure::failed)?),
             Self::Local(admin, specs) => lines(&admin.check(specs).await.map_err(Failure::failed)?),
-            Self::Nats(admin, specs) => lines(&admin.check(specs).await.map_err(Failure::failed)?),
+            Self::Nats(admin, specs) => {
+                let found = admin.check(specs).await.map_err(Failure::failed)?;
+                let (limits, differences): (Vec<_>, Vec<_>) = found.into_iter().partition(NatsDifference::is_limit);
+                for limit in limits {
+                    output::tell(&limit.to_string());
+                }
+                lines(&differences)
+            }
         })
     }
 }

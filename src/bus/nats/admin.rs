@@ -65,8 +65,8 @@ impl NatsAdmin {
     /// # Errors
     /// [`NatsFailure::Missing`] with the names of those that are not.
     pub async fn require(&self, specs: &[StreamSpec]) -> Result<Vec<NatsDifference>, NatsFailure> {
-        let is_small = |difference: &NatsDifference| matches!(difference, NatsDifference::TooSmall { .. });
-        let (small, others): (Vec<_>, Vec<_>) = self.check(specs).await?.into_iter().partition(is_small);
+        let (small, others): (Vec<_>, Vec<_>) =
+            self.check(specs).await?.into_iter().partition(NatsDifference::is_limit);
         let missing = others.into_iter().filter_map(|difference| match difference {
             NatsDifference::StreamMissing { stream } => Some(format!("stream {stream}")),
             NatsDifference::ConsumerMissing { stream, consumer } => {

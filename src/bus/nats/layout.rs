@@ -137,6 +137,13 @@ pub struct SettingDifference {
     pub found: String,
 }
 
+impl NatsDifference {
+    /// Whether it is a limit of the server, which is nobody's mistake until something larger comes.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::TooSmall { .. })
+    }
+}
+
 impl fmt::Display for NatsDifference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
