@@ -208,8 +208,8 @@ async fn told<K: StoreKind>(shop: &ShopOn<K>) -> Vec<Verification> {
     checks
 }
 
-/// The same history on all of them.
-async fn compare(seed: u64, deduct_on: DeductOn) {
+/// The same history on all of them. Returns how many claims and movements it left.
+async fn compare(seed: u64, deduct_on: DeductOn) -> (usize, usize) {
     let rules = Rules { deduct_on, order_ttl_seconds: 60, ..Rules::default() };
     let model = ShopOn::<OnModel>::with_rules(rules.clone()).await;
     let postgres = ShopOn::<OnPostgres>::with_rules(rules.clone()).await;
@@ -236,7 +236,7 @@ async fn compare(seed: u64, deduct_on: DeductOn) {
     let expected = look(&model).await;
     assert_eq!(look(&postgres).await, expected, "seed {seed}");
     assert_eq!(look(&sqlite).await, expected, "seed {seed}");
-    assert!(expected.claims.len() > 5 && expected.movements.len() > 10, "seed {seed} makes no history: {expected:?}");
+    let left = (expected.claims.len(), expected.movements.len());
     model.assert_sound().await;
     postgres.assert_sound().await;
     sqlite.assert_sound().await;
@@ -244,14 +244,18 @@ async fn compare(seed: u64, deduct_on: DeductOn) {
     let expected = told(&model).await;
     assert_eq!(told(&postgres).await, expected, "seed {seed}");
     assert_eq!(told(&sqlite).await, expected, "seed {seed}");
+    left
 }
 
 #[tokio::test]
 async fn the_same_history_leaves_the_same_on_postgresql_on_sqlite_and_on_the_model() {
-    let seeds = [11, 4_711, 90_210, u64::from(std::process::id())];
-    let moments = [DeductOn::Created, DeductOn::Confirmed, DeductOn::Shipped, DeductOn::Confirmed];
-    for (seed, deduct_on) in seeds.into_iter().zip(moments) {
+    for (seed, deduct_on) in [(11, DeductOn::Created), (4_711, DeductOn::Confirmed), (90_210, DeductOn::Shipped)] {
         println!("seed {seed}, {deduct_on:?}");
-        compare(seed, deduct_on).await;
+        let (claims, movements) = compare(seed, deduct_on).await;
+        assert!(claims > 5 && movements > 10, "seed {seed} makes no history: {claims} claims, {movements} movements");
     }
+    // Another one each time. How much comes of it is chance.
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    compare(seed, DeductOn::Confirmed).await;
 }
