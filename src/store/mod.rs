@@ -4,19 +4,30 @@
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
 //! ([`stock_range`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
+#[cfg(feature = "adapters")]
 mod any;
+#[cfg(feature = "adapters")]
 mod batch;
+#[cfg(feature = "adapters")]
 mod filing;
+#[cfg(feature = "adapters")]
 mod instant;
+#[cfg(feature = "adapters")]
 mod kept;
+#[cfg(feature = "adapters")]
 mod lines;
+#[cfg(feature = "adapters")]
 pub mod postgres;
+#[cfg(feature = "adapters")]
 mod rows;
+#[cfg(feature = "adapters")]
 pub mod sqlite;
+#[cfg(feature = "adapters")]
 mod stock_range;
 mod upkeep;
 mod verify;
 
+#[cfg(feature = "adapters")]
 pub use any::AnyStore;
 pub use upkeep::{MaintenanceReport, Migration, Retention, Upkeep};
 pub use verify::{CHECKS, Difference, Verification};
