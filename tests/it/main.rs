@@ -6,12 +6,15 @@
 mod batch_cost;
 #[cfg(feature = "adapters")]
 mod buses;
+#[path = "../../fuzz/checks/mod.rs"]
+mod checks;
 #[cfg(feature = "adapters")]
 mod contract;
 #[cfg(feature = "adapters")]
 mod dependencies;
 #[cfg(feature = "adapters")]
 mod floors;
+mod fuzz_inputs;
 #[cfg(feature = "adapters")]
 mod kafka_admin;
 #[cfg(feature = "adapters")]
