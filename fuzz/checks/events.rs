@@ -66,7 +66,7 @@ pub fn avro(input: &[u8]) {
         body.extend([0xc3, 0x01]);
         body.extend(fingerprint.expect("every schema has a fingerprint"));
     } else {
-        schemas.insert(SCHEMA_ID, source.current);
+        schemas.insert(SCHEMA_ID, source.current, &[]);
         body.push(0);
         body.extend(SCHEMA_ID.to_be_bytes());
     }
@@ -74,12 +74,16 @@ pub fn avro(input: &[u8]) {
     read(record(source.name, vec![header("ce_id", b"E-1")], body), &schemas);
 }
 
-/// A schema as a registry may answer it, a NUL, and a datum that was written with it.
+/// A schema as a registry may answer it, perhaps with others that it refers to behind lines of `---`, a NUL, and a datum
+/// that was written with it.
 pub fn writer_schema(input: &[u8]) {
     let (schema, datum) = split(input, b"\0");
-    let Ok(schema) = std::str::from_utf8(schema) else { return };
+    let Ok(texts) = std::str::from_utf8(schema) else { return };
+    let mut texts = texts.split("\n---\n").map(str::to_owned);
+    let schema = texts.next().unwrap_or_default();
+    let references: Vec<String> = texts.collect();
     let mut schemas = WriterSchemas::default();
-    schemas.insert(SCHEMA_ID, schema);
+    schemas.insert(SCHEMA_ID, &schema, &references);
     let mut body = vec![0];
     body.extend(SCHEMA_ID.to_be_bytes());
     body.extend(datum);

@@ -1,5 +1,6 @@
 //! The sidecar: any request gets an answer of its contract, and none is the worker's fault.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ impl Worker {
         let parts = Parts {
             name: "fuzz",
             store,
-            decoder: Arc::new(Decoder::new(Arc::new(topics), Arc::new(KnownSchemas::load()), None, MAX_BODY_BYTES)),
+            decoder: Arc::new(Decoder::new(Arc::new(topics), SCHEMAS.with(Arc::clone), None, MAX_BODY_BYTES)),
             bench: Bench { rules: Rules::default(), max_clock_skew_seconds: 300, buries: false },
             limit: BatchLimit { deliveries: 1_000, bytes: MAX_BODY_BYTES },
             relay,
@@ -106,7 +107,9 @@ impl Worker {
 }
 
 thread_local! {
-    static READ_ONLY: std::cell::RefCell<Worker> = std::cell::RefCell::new(Worker::new());
+    /// Parsed once a thread: it takes longer than all the rest of a request.
+    static SCHEMAS: Arc<KnownSchemas> = Arc::new(KnownSchemas::load());
+    static READ_ONLY: RefCell<Worker> = RefCell::new(Worker::new());
 }
 
 /// A path with its query string, asked with GET of a worker that nobody writes to.

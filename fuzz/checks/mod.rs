@@ -6,8 +6,11 @@ mod http;
 mod settings;
 mod stored;
 
-/// Every target with what it holds.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+/// Holds an input to what must hold of it, and panics otherwise.
+pub type Promise = fn(&[u8]);
+
+/// Every target with its promise.
+pub const TARGETS: [(&str, Promise); 9] = [
     ("json_event", events::json),
     ("structured_event", events::structured),
     ("event_headers", events::headers),

@@ -49,9 +49,10 @@ pub struct Decoder {
 pub struct WriterSchemas(HashMap<u32, WriterSchema>);
 
 impl WriterSchemas {
-    /// Tells the schema of an id, as the registry would; one that cannot be read makes dead letters of what names it.
-    pub fn insert(&mut self, id: u32, schema: &str) {
-        self.0.insert(id, registry::read_schema(id, schema, &[]).map(Arc::new));
+    /// Tells the schema of an id with those that it refers to, as the registry would; one that cannot be read makes dead
+    /// letters of what names it.
+    pub fn insert(&mut self, id: u32, schema: &str, references: &[String]) {
+        self.0.insert(id, registry::read_schema(id, schema, references).map(Arc::new));
     }
 }
 
