@@ -1,5 +1,9 @@
 //! The edges of the engine: where events come from, where state is kept, where announcements go.
 
+mod watch;
+
+pub use watch::{Acknowledgement, AlertFilter, AlertPlace, Watch};
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;

@@ -4,11 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::problem::Problem;
+use crate::domain::alert::AlertId;
 use crate::domain::claim::{ClaimKey, ClaimKind};
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::HolderPlace;
+use crate::ports::{AlertPlace, HolderPlace};
 
 /// Bytes of the digest that tells a cursor of ours from other text.
 const DIGEST_BYTES: usize = 4;
@@ -26,6 +28,9 @@ pub(super) enum Cursor {
     /// Of a list of claims: deadline, kind, reference.
     #[serde(rename = "c")]
     Holder(Option<i64>, String, String),
+    /// Of a list of alerts: when they were opened, id.
+    #[serde(rename = "a")]
+    Alert(i64, Uuid),
 }
 
 impl Cursor {
@@ -76,6 +81,21 @@ impl Cursor {
         Ok(HolderPlace { expires_at: deadline.map(Timestamp), key })
     }
 
+    /// The cursor behind an alert.
+    pub(super) fn behind_alert(place: &AlertPlace) -> Self {
+        Self::Alert(place.opened_at.0, Uuid::from_bytes(place.id.0))
+    }
+
+    /// The alert behind which a list goes on.
+    pub(super) fn alert(text: &str) -> Result<AlertPlace, Problem> {
+        match Self::decode(text)? {
+            Self::Alert(opened_at, id) => {
+                Ok(AlertPlace { opened_at: Timestamp(opened_at), id: AlertId(id.into_bytes()) })
+            }
+            _ => Err(Problem::invalid("cursor belongs to another list")),
+        }
+    }
+
     /// The version below which a history goes on.
     pub(super) fn movement(text: &str) -> Result<i64, Problem> {
         match Self::decode(text)? {
@@ -95,6 +115,9 @@ mod tests {
         let text = Cursor::behind(&key).encode();
         assert_eq!(Cursor::stock(&text).unwrap(), key);
         assert_eq!(Cursor::movement(&Cursor::Movement(i64::MAX).encode()).unwrap(), i64::MAX);
+        let place = AlertPlace { opened_at: Timestamp(-1), id: AlertId([7; 16]) };
+        assert_eq!(Cursor::alert(&Cursor::behind_alert(&place).encode()).unwrap(), place);
+        assert!(Cursor::alert(&text).is_err());
         for expires_at in [None, Some(Timestamp(-1))] {
             let key = ClaimKey { kind: ClaimKind::Cart, reference: Reference::new("C \"1\"") };
             let place = HolderPlace { expires_at, key };

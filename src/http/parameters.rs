@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 
 use super::problem::Problem;
 use crate::domain::words::{DEFAULT_LOCATION, Location, MAX_REFERENCE_CHARACTERS, MAX_SKU_CHARACTERS, Reference, Sku};
+use crate::wire::MAX_TEXT_CHARACTERS;
 
 /// Items of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 50;
@@ -112,6 +113,12 @@ pub(super) fn sku(text: String) -> Result<Sku, Problem> {
 pub(super) fn reference(text: String) -> Result<Reference, Problem> {
     checked(&text, "reference", MAX_REFERENCE_CHARACTERS)?;
     Ok(Reference::new(text))
+}
+
+/// Reads the name of a person.
+pub(super) fn operator(text: String) -> Result<String, Problem> {
+    checked(&text, "operator", MAX_TEXT_CHARACTERS)?;
+    Ok(text)
 }
 
 fn checked(text: &str, name: &str, most: usize) -> Result<(), Problem> {

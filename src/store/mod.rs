@@ -2,8 +2,10 @@
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
-//! ([`stock_range`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
+//! ([`stock_range`]), what a batch makes of alerts ([`alerts`]) and what is asked of a store beside its batches
+//! ([`upkeep`], [`verify`]) is written once, here.
 
+mod alerts;
 mod any;
 mod batch;
 mod filing;

@@ -213,7 +213,7 @@ fn claim_kind(text: &str) -> Result<ClaimKind, StoreError> {
     word(text, |text| ClaimKind::ALL.into_iter().find(|kind| kind.as_str() == text))
 }
 
-fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+pub(super) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
     parse(text)
         .ok_or_else(|| StoreError::Fatal(format!("the database holds {text:?}, which this version does not know")))
 }

@@ -1,13 +1,15 @@
 //! Questions, each answered from the rows of one moment.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
+use holdfast::domain::alert::{Alert, AlertId, AlertState};
 use holdfast::domain::claim::ClaimKey;
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{
-    ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries,
-    QueryError, StockFilter,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch,
+    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockFilter, Watch,
 };
 use holdfast::wire::encode::answer_json;
 
@@ -125,5 +127,44 @@ impl Queries for ModelStore {
 
     async fn ping(&self) -> Result<(), QueryError> {
         Ok(())
+    }
+}
+
+impl Watch for ModelStore {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        let is_shown = |alert: &&Alert| {
+            after.is_none_or(|after| (alert.opened_at, alert.id) < (after.opened_at, after.id))
+                && filter.state.is_none_or(|state| alert.state == state)
+                && filter.sku.as_ref().is_none_or(|sku| alert.key.sku == *sku)
+                && filter.location.as_ref().is_none_or(|location| alert.key.location == *location)
+        };
+        Ok(self.database.look(|tables| {
+            let mut alerts: Vec<Alert> = tables.alerts.values().filter(is_shown).cloned().collect();
+            alerts.sort_by_key(|alert| Reverse((alert.opened_at, alert.id)));
+            alerts.truncate(limit as usize);
+            alerts
+        }))
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        Ok(self.database.look(|tables| tables.alerts.get(&id).cloned()))
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        Ok(Acknowledgement::of(self.database.change(|tables| {
+            let now = tables.clock;
+            let alert = tables.alerts.get_mut(&id)?;
+            if alert.state == AlertState::Open {
+                alert.state = AlertState::Acknowledged;
+                alert.acknowledged_at = Some(now);
+                alert.acknowledged_by = operator.map(Arc::from);
+            }
+            Some(alert.clone())
+        })))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use holdfast::domain::alert::{Alert, AlertId};
 use holdfast::domain::announce::Answer;
 use holdfast::domain::claim::{Claim, ClaimKey};
 use holdfast::domain::event::{Cause, EventKey, Fingerprint};
@@ -80,6 +81,8 @@ pub struct Tables {
     pub claims: BTreeMap<ClaimKey, KeptClaim>,
     /// What claims have set aside now, in units; never 0.
     pub set_aside: BTreeMap<(StockKey, ClaimKey), i64>,
+    /// What people look after.
+    pub alerts: BTreeMap<AlertId, Alert>,
     /// Records that were buried, by position and bytes.
     pub dead_letters: BTreeMap<(Arc<str>, i32, i64, Vec<u8>), KeptLetter>,
     /// Batches by number.
@@ -110,6 +113,7 @@ impl Tables {
             movements: BTreeMap::new(),
             claims: BTreeMap::new(),
             set_aside: BTreeMap::new(),
+            alerts: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_number: 0,

@@ -204,9 +204,15 @@ async fn the_claims_that_hold_a_row_are_walked_page_by_page() {
 async fn a_database_that_is_away_is_a_503_that_names_no_host() {
     let server = TestServer::start().await;
     server.store.go_away();
-    for path in
-        ["/api/v1/stock", "/api/v1/stock/A", "/api/v1/stock/A/movements", "/api/v1/stock/A/claims", "/api/v1/orders/A"]
-    {
+    for path in [
+        "/api/v1/stock",
+        "/api/v1/stock/A",
+        "/api/v1/stock/A/movements",
+        "/api/v1/stock/A/claims",
+        "/api/v1/orders/A",
+        "/api/v1/alerts",
+        "/api/v1/alerts/00000000-0000-0000-0000-000000000000",
+    ] {
         let problem = expect_problem(server.get(path), 503, "INV_006").await;
         assert!(!problem.to_string().contains("db.internal"), "{problem}");
     }

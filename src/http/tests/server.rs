@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::direct::{DirectLimits, DirectReceipt, DirectSource, direct};
+use crate::domain::alert::{Alert, AlertId, AlertState};
 use crate::domain::announce::{Announcement, AnnouncementBody};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::{Cause, EventType, Trace};
@@ -20,8 +21,8 @@ use crate::health::{Liveness, PartState, Readiness};
 use crate::http::{EventStream, ServerLimits, Sidecar, SidecarLimits, bind, router, serve};
 use crate::metrics::Metrics;
 use crate::ports::{
-    BatchLimit, ClaimView, Delivery, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace,
-    Outcome, PublishedMark, Queries, QueryError, Source, StockFilter,
+    Acknowledgement, AlertFilter, AlertPlace, BatchLimit, ClaimView, Delivery, HolderPlace, HolderView, MovementView,
+    OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries, QueryError, Source, StockFilter, Watch,
 };
 use crate::wire::shown::Showcase;
 use crate::wire::topics::Topics;
@@ -44,6 +45,7 @@ struct MemoryState {
     movements: Mutex<Vec<(StockKey, MovementView)>>,
     claims: Mutex<BTreeMap<ClaimKey, ClaimView>>,
     holders: Mutex<Vec<(StockKey, HolderView)>>,
+    alerts: Mutex<Vec<Alert>>,
     outbox: Mutex<Outbox>,
     away: AtomicBool,
 }
@@ -64,6 +66,11 @@ impl Memory {
     /// Holders in the order in which the store shows them.
     pub(super) fn put_holder(&self, key: &StockKey, holder: HolderView) {
         self.0.holders.lock().unwrap().push((key.clone(), holder));
+    }
+
+    /// Alerts in the order in which the store shows them.
+    pub(super) fn put_alert(&self, alert: Alert) {
+        self.0.alerts.lock().unwrap().push(alert);
     }
 
     /// Commits a batch of announcements, one a given SKU.
@@ -180,6 +187,43 @@ impl Queries for Memory {
 
     async fn ping(&self) -> Result<(), QueryError> {
         self.answer(())
+    }
+}
+
+impl Watch for Memory {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        let alerts = self.0.alerts.lock().unwrap();
+        let is_after = |place: &AlertPlace| 1 + alerts.iter().position(|alert| alert.id == place.id).unwrap();
+        let shown = alerts
+            .iter()
+            .skip(after.map_or(0, is_after))
+            .filter(|alert| filter.state.is_none_or(|state| alert.state == state))
+            .filter(|alert| filter.sku.as_ref().is_none_or(|sku| alert.key.sku == *sku))
+            .filter(|alert| filter.location.as_ref().is_none_or(|location| alert.key.location == *location));
+        self.answer(shown.take(limit as usize).cloned().collect())
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        self.answer(self.0.alerts.lock().unwrap().iter().find(|alert| alert.id == id).cloned())
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        let mut alerts = self.0.alerts.lock().unwrap();
+        let found = alerts.iter_mut().find(|alert| alert.id == id);
+        let acknowledged = found.map(|alert| {
+            if alert.state == AlertState::Open {
+                alert.state = AlertState::Acknowledged;
+                alert.acknowledged_at = Some(Timestamp(1_700_000_000_000_000));
+                alert.acknowledged_by = operator.map(Arc::from);
+            }
+            alert.clone()
+        });
+        self.answer(Acknowledgement::of(acknowledged))
     }
 }
 

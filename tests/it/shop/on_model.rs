@@ -10,7 +10,8 @@ use holdfast::wire::stored;
 use uuid::Uuid;
 
 use super::behind::{
-    Ended, Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Ended, Kept, KeptAlert, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock,
+    Tampering,
 };
 use super::kinds::StoreKind;
 use crate::model::{ModelDatabase, ModelStore, OpenDay, Step, Tables};
@@ -99,6 +100,13 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         }
         Tampering::CartHeld { sku, units } => of_sku(tables, sku, |row| row.counters.cart_held = *units),
         Tampering::Level { sku, level } => of_sku(tables, sku, |row| row.level = *level),
+        Tampering::AlertsAged { sku, seconds } => {
+            let aged = now.plus_seconds(-seconds);
+            tables.alerts.values_mut().filter(|alert| alert.key.sku.as_str() == *sku).for_each(|alert| {
+                alert.opened_at = aged;
+                alert.resolved_at = alert.resolved_at.map(|_| aged);
+            });
+        }
         Tampering::SetAside { reference, more } => {
             let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, reference));
             of.for_each(|(_, units)| *units += more);
@@ -163,6 +171,15 @@ fn kept(tables: &Tables) -> Kept {
         key: key.clone(),
         units: *units,
     });
+    let alerts = tables.alerts.values().map(|alert| KeptAlert {
+        id: Uuid::from_bytes(alert.id.0),
+        key: alert.key.clone(),
+        level: alert.level.as_str().to_owned(),
+        available: alert.available,
+        version: alert.version,
+        state: alert.state.as_str().to_owned(),
+        acknowledged_by: alert.acknowledged_by.as_deref().map(str::to_owned),
+    });
     let letters = tables.dead_letters.values().map(|kept| {
         let position = &kept.letter.record.position;
         KeptLetter {
@@ -187,6 +204,7 @@ fn kept(tables: &Tables) -> Kept {
         movements: movements.collect(),
         claims: claims.collect(),
         claim_lines: lines.collect(),
+        alerts: alerts.collect(),
         dead_letters: letters.collect(),
         outbox: outbox.collect(),
         last_number: tables.last_number,
