@@ -63,6 +63,7 @@ pub(super) fn routes<Q: Watch>() -> Vec<Route<Q>> {
         route("/", page::index()),
         route("/page.css", page::style()),
         route("/page.js", page::script()),
+        route("/alerts.js", page::alerts()),
         route("/stream.js", page::stream()),
         route("/pace.js", page::pace()),
         route("/livez", get(probes::livez::<Q>)),
