@@ -324,6 +324,9 @@ pub struct HolderView {
     pub reserved: i64,
     /// Where the claim stands.
     pub state: ClaimState,
+    /// Since when it holds units of this row without a break, by the database's clock; `None` for what was set aside
+    /// before stores kept this.
+    pub held_since: Option<Timestamp>,
     /// When it is given back by itself; `None` when it is not.
     pub expires_at: Option<Timestamp>,
 }
@@ -331,8 +334,8 @@ pub struct HolderView {
 /// A place in a list of holders: behind this claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HolderPlace {
-    /// Its deadline.
-    pub expires_at: Option<Timestamp>,
+    /// Since when it holds.
+    pub held_since: Option<Timestamp>,
     /// Its key.
     pub key: ClaimKey,
 }
@@ -424,8 +427,9 @@ pub trait Queries: Send + Sync + 'static {
     /// One cart, order or receipt.
     fn claim(&self, key: &ClaimKey) -> impl Future<Output = Result<Option<ClaimView>, QueryError>> + Send;
 
-    /// The open claims that have units of a row set aside, at most `limit`: the latest deadline first, those without
-    /// one last, equals by kind and then by reference by bytes. None for a row that is not there.
+    /// The open claims that have units of a row set aside, at most `limit`: who holds them for the shortest time first,
+    /// those of whom that is not known last, equals by kind and then by reference by bytes. None for a row that is not
+    /// there.
     fn holders(
         &self,
         key: &StockKey,

@@ -25,8 +25,8 @@ pub(super) enum Cursor {
     /// Of a list of movements.
     #[serde(rename = "m")]
     Movement(i64),
-    /// Of a list of claims: deadline, kind, reference.
-    #[serde(rename = "c")]
+    /// Of a list of claims: since when they hold, kind, reference.
+    #[serde(rename = "h")]
     Holder(Option<i64>, String, String),
     /// Of a list of alerts: when they were opened, id.
     #[serde(rename = "a")]
@@ -68,17 +68,17 @@ impl Cursor {
 
     /// The cursor behind a claim.
     pub(super) fn behind_holder(place: &HolderPlace) -> Self {
-        let deadline = place.expires_at.map(|deadline| deadline.0);
-        Self::Holder(deadline, place.key.kind.as_str().to_owned(), place.key.reference.to_string())
+        let since = place.held_since.map(|since| since.0);
+        Self::Holder(since, place.key.kind.as_str().to_owned(), place.key.reference.to_string())
     }
 
     /// The claim behind which a list goes on.
     pub(super) fn holder(text: &str) -> Result<HolderPlace, Problem> {
         let other = || Problem::invalid("cursor belongs to another list");
-        let Self::Holder(deadline, kind, reference) = Self::decode(text)? else { return Err(other()) };
+        let Self::Holder(since, kind, reference) = Self::decode(text)? else { return Err(other()) };
         let kind = ClaimKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(other)?;
         let key = ClaimKey { kind, reference: Reference::new(reference) };
-        Ok(HolderPlace { expires_at: deadline.map(Timestamp), key })
+        Ok(HolderPlace { held_since: since.map(Timestamp), key })
     }
 
     /// The cursor behind an alert.
@@ -118,9 +118,9 @@ mod tests {
         let place = AlertPlace { opened_at: Timestamp(-1), id: AlertId([7; 16]) };
         assert_eq!(Cursor::alert(&Cursor::behind_alert(&place).encode()).unwrap(), place);
         assert!(Cursor::alert(&text).is_err());
-        for expires_at in [None, Some(Timestamp(-1))] {
+        for held_since in [None, Some(Timestamp(-1))] {
             let key = ClaimKey { kind: ClaimKind::Cart, reference: Reference::new("C \"1\"") };
-            let place = HolderPlace { expires_at, key };
+            let place = HolderPlace { held_since, key };
             assert_eq!(Cursor::holder(&Cursor::behind_holder(&place).encode()).unwrap(), place);
         }
         assert!(Cursor::holder(&text).is_err());

@@ -171,6 +171,7 @@ pub(super) struct HolderBody {
     reference: String,
     reserved: i64,
     state: &'static str,
+    held_since: Option<String>,
     expires_at: Option<String>,
 }
 
@@ -181,6 +182,7 @@ impl HolderBody {
             reference: holder.key.reference.to_string(),
             reserved: holder.reserved,
             state: holder.state.as_str(),
+            held_since: holder.held_since.map(instant::format),
             expires_at: holder.expires_at.map(instant::format),
         }
     }
@@ -244,7 +246,7 @@ pub(super) async fn claims<Q: Queries>(
         return Err(unknown(&key));
     }
     let behind = |holder: &HolderView| {
-        Cursor::behind_holder(&HolderPlace { expires_at: holder.expires_at, key: holder.key.clone() })
+        Cursor::behind_holder(&HolderPlace { held_since: holder.held_since, key: holder.key.clone() })
     };
     Ok(Json(Page::new(holders, limit, behind, HolderBody::of)))
 }

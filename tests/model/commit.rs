@@ -208,7 +208,7 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         let mut claim = claim.clone();
         claim.revision += 1;
         let answer = given(tables, &judged, &claim.key, now);
-        tables.put_claim(claim, answer);
+        tables.put_claim(claim, answer, now);
     }
     forget_empty_lines(tables, &judged);
     append(tables, &judged, now);

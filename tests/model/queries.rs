@@ -13,7 +13,7 @@ use holdfast::ports::{
 };
 use holdfast::wire::encode::answer_json;
 
-use super::tables::Given;
+use super::tables::{Given, SetAside};
 use super::{ModelStore, outbox};
 
 impl Queries for ModelStore {
@@ -74,22 +74,22 @@ impl Queries for ModelStore {
         after: Option<&HolderPlace>,
         limit: u32,
     ) -> Result<Vec<HolderView>, QueryError> {
-        // No deadline stands behind every deadline.
-        let place = |expires_at: Option<Timestamp>, key: &ClaimKey| (Reverse(expires_at), key.clone());
+        // A time that is not known stands behind every one that is.
+        let place = |since: Option<Timestamp>, key: &ClaimKey| (Reverse(since), key.clone());
         Ok(self.database.look(|tables| {
             let mut holders: Vec<HolderView> = tables
                 .set_aside
                 .iter()
                 .filter(|((row, _), _)| row == key)
-                .filter_map(|((_, claim), reserved)| {
+                .filter_map(|((_, claim), SetAside { units, since })| {
                     let claim = &tables.claims.get(claim)?.claim;
                     let (key, state, expires_at) = (claim.key.clone(), claim.state, claim.expires_at);
-                    Some(HolderView { key, reserved: *reserved, state, expires_at })
+                    Some(HolderView { key, reserved: *units, state, held_since: *since, expires_at })
                 })
                 .collect();
-            holders.sort_by_key(|holder| place(holder.expires_at, &holder.key));
+            holders.sort_by_key(|holder| place(holder.held_since, &holder.key));
             let behind = |holder: &HolderView| {
-                after.is_none_or(|after| place(holder.expires_at, &holder.key) > place(after.expires_at, &after.key))
+                after.is_none_or(|after| place(holder.held_since, &holder.key) > place(after.held_since, &after.key))
             };
             holders.retain(behind);
             holders.truncate(limit as usize);

@@ -275,7 +275,7 @@ const claims = growingList("claims", "Nobody holds any of it.", (claim) =>
   element(
     "tr", {},
     element("th", { scope: "row" }, claim.reference, element("small", {}, claim.kind)),
-    element("td", {}, claim.state),
+    element("td", {}, claim.state, claim.held_since === null ? null : element("small", {}, timeOf(claim.held_since, fromNow(claim.held_since)))),
     element("td", {}, claim.expires_at === null ? "never" : timeOf(claim.expires_at, fromNow(claim.expires_at))),
     element("td", { class: "number" }, count.format(claim.reserved)),
   ));

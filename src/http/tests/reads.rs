@@ -180,20 +180,21 @@ async fn the_claims_that_hold_a_row_are_walked_page_by_page() {
     server.store.put_stock(row("A", "default", 9));
     server.store.put_stock(row("B", "default", 9));
     let holders = [("O-2", Some(Timestamp(2))), ("O-1", Some(Timestamp(1))), ("O-3", None)];
-    for (name, expires_at) in holders {
+    for (name, held_since) in holders {
         let key_of_claim = ClaimKey { kind: ClaimKind::Order, reference: Reference::new(name) };
-        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, expires_at };
+        let expires_at = held_since.map(|since| since.plus_seconds(1));
+        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, held_since, expires_at };
         server.store.put_holder(&key, holder);
     }
     let page = fetch(&server, "/api/v1/stock/A/claims?limit=2").await;
     let expected = json!({
         "kind": "order", "reference": "O-2", "reserved": 4, "state": "reserved",
-        "expires_at": "1970-01-01T00:00:00.000002Z",
+        "held_since": "1970-01-01T00:00:00.000002Z", "expires_at": "1970-01-01T00:00:01.000002Z",
     });
     assert_eq!((&page["items"][0], &page["items"][1]["reference"]), (&expected, &json!("O-1")));
     let next = page["next"].as_str().unwrap();
     let page = fetch(&server, &format!("/api/v1/stock/A/claims?limit=2&cursor={next}")).await;
-    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["expires_at"]), (&json!("O-3"), &Value::Null));
+    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["held_since"]), (&json!("O-3"), &Value::Null));
     assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
     assert_eq!(fetch(&server, "/api/v1/stock/B/claims").await, json!({ "items": [], "next": null }));
     expect_problem(server.get("/api/v1/stock/C/claims"), 404, "INV_001").await;

@@ -155,7 +155,7 @@ impl Queries for Memory {
         let holders = self.0.holders.lock().unwrap();
         let of_row: Vec<&HolderView> = holders.iter().filter(|(found, _)| found == key).map(|(_, view)| view).collect();
         let is_after = |place: &HolderPlace| {
-            1 + of_row.iter().position(|view| view.key == place.key && view.expires_at == place.expires_at).unwrap()
+            1 + of_row.iter().position(|view| view.key == place.key && view.held_since == place.held_since).unwrap()
         };
         let shown = of_row.iter().skip(after.map_or(0, is_after)).take(limit as usize);
         self.answer(shown.map(|view| (*view).clone()).collect())

@@ -154,7 +154,7 @@ async fn write_batch(
     pending: &Pending<'_>,
     judged: Judged,
 ) -> Result<Committed, Attempt> {
-    write_rows(connection, &pending.rows(&judged)?).await?;
+    write_rows(connection, &pending.rows(&judged)?, pending.now).await?;
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     if !effects.movements.is_empty() {
         let causes = effects.movements.iter().map(|movement| &*movement.cause);
@@ -179,7 +179,7 @@ async fn write_batch(
     })
 }
 
-async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Result<(), sqlx::Error> {
+async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>, now: Timestamp) -> Result<(), sqlx::Error> {
     if !rows.inbox.is_empty() {
         write::inbox(connection, &rows.inbox).await?;
     }
@@ -193,7 +193,7 @@ async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Re
         write::nothing_aside(connection, &rows.given_back).await?;
     }
     if !rows.set_aside.is_empty() {
-        write::set_aside(connection, &rows.set_aside).await?;
+        write::set_aside(connection, &rows.set_aside, now).await?;
     }
     if !rows.counted.is_empty() {
         write::stock_counters(connection, &rows.counted).await?;

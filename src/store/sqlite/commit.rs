@@ -96,7 +96,7 @@ async fn write_batch(
     pending: &Pending<'_>,
     judged: Judged,
 ) -> Result<Committed, Failed> {
-    write_rows(connection, &pending.rows(&judged)?).await?;
+    write_rows(connection, &pending.rows(&judged)?, pending.now).await?;
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     if !effects.movements.is_empty() {
         let causes = effects.movements.iter().map(|movement| &*movement.cause);
@@ -122,7 +122,11 @@ async fn write_batch(
     })
 }
 
-async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -> Result<(), sqlx::Error> {
+async fn write_rows(
+    connection: &mut SqliteConnection,
+    rows: &batch::Rows<'_>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     if !rows.inbox.is_empty() {
         write::inbox(connection, &rows.inbox).await?;
     }
@@ -134,7 +138,7 @@ async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -
         write::nothing_aside(connection, &rows.given_back).await?;
     }
     if !rows.set_aside.is_empty() {
-        write::set_aside(connection, &rows.set_aside).await?;
+        write::set_aside(connection, &rows.set_aside, now).await?;
     }
     let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
     if !stock.is_empty() {

@@ -187,6 +187,8 @@ pub enum Tampering<'a> {
     Level { sku: &'a str, level: Level },
     /// Adds to what a claim has set aside, not to what it says.
     SetAside { reference: &'a str, more: i64 },
+    /// Says since when a claim holds, in seconds from now; since nobody knows when.
+    HeldSince { of: &'a str, seconds: Option<i64> },
     /// Makes the alerts of a SKU so many seconds old, and as long ago resolved where they are.
     AlertsAged { sku: &'a str, seconds: i64 },
     /// Loses a ledger entry.

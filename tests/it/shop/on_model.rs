@@ -100,6 +100,11 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         }
         Tampering::CartHeld { sku, units } => of_sku(tables, sku, |row| row.counters.cart_held = *units),
         Tampering::Level { sku, level } => of_sku(tables, sku, |row| row.level = *level),
+        Tampering::HeldSince { of, seconds } => {
+            let since = seconds.map(|seconds| now.plus_seconds(seconds));
+            let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, of));
+            of.for_each(|(_, aside)| aside.since = since);
+        }
         Tampering::AlertsAged { sku, seconds } => {
             let aged = now.plus_seconds(-seconds);
             tables.alerts.values_mut().filter(|alert| alert.key.sku.as_str() == *sku).for_each(|alert| {
@@ -109,7 +114,7 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         }
         Tampering::SetAside { reference, more } => {
             let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, reference));
-            of.for_each(|(_, units)| *units += more);
+            of.for_each(|(_, aside)| aside.units += more);
         }
         Tampering::MovementLost { sku, version } => {
             tables.movements.retain(|(key, of), _| key.sku.as_str() != *sku || of != version);
@@ -165,11 +170,11 @@ fn kept(tables: &Tables) -> Kept {
             is_answered: kept.answer.is_some(),
         }
     });
-    let lines = tables.set_aside.iter().map(|((key, claim), units)| KeptLine {
+    let lines = tables.set_aside.iter().map(|((key, claim), aside)| KeptLine {
         kind: claim.kind.as_str().to_owned(),
         reference: claim.reference.to_string(),
         key: key.clone(),
-        units: *units,
+        units: aside.units,
     });
     let alerts = tables.alerts.values().map(|alert| KeptAlert {
         id: Uuid::from_bytes(alert.id.0),

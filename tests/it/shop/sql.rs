@@ -89,6 +89,10 @@ impl Dialect {
             Tampering::SetAside { reference, more } => {
                 format!("update claim_line set reserved = reserved + {more} where reference = '{reference}'")
             }
+            Tampering::HeldSince { of, seconds } => {
+                let since = seconds.map_or_else(|| "null".to_owned(), from_now);
+                format!("update claim_line set held_since = {since} where reference = '{of}'")
+            }
             Tampering::AlertsAged { sku, seconds } => {
                 let aged = from_now(-seconds);
                 let resolved = format!("case when resolved_at is null then null else {aged} end");
