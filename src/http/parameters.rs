@@ -5,8 +5,10 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
-use crate::domain::words::{DEFAULT_LOCATION, Location, MAX_REFERENCE_CHARACTERS, MAX_SKU_CHARACTERS, Reference, Sku};
-use crate::wire::MAX_TEXT_CHARACTERS;
+use crate::domain::words::{
+    DEFAULT_LOCATION, Location, MAX_REFERENCE_CHARACTERS, MAX_SKU_CHARACTERS, Reference, Sku, Timestamp,
+};
+use crate::wire::{MAX_TEXT_CHARACTERS, instant};
 
 /// Items of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 50;
@@ -60,6 +62,13 @@ impl Parameters {
     /// `location`, or the default one.
     pub(super) fn location_or_default(&mut self) -> Result<Location, Problem> {
         Ok(self.location()?.unwrap_or_else(|| Location::new(DEFAULT_LOCATION)))
+    }
+
+    /// `as_of`: an instant.
+    pub(super) fn as_of(&mut self) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.one("as_of")? else { return Ok(None) };
+        let wrong = "as_of must be a time in RFC 3339, like 2026-11-21T15:45:00Z; a + in it is written as %2B";
+        instant::parse(&text).map(Some).ok_or_else(|| Problem::invalid(wrong))
     }
 
     /// `prefix`: the beginning of a SKU.

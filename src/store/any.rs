@@ -8,11 +8,11 @@ use super::{MaintenanceReport, Migration, Upkeep, Verification};
 use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
-use crate::domain::words::StockKey;
+use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
     Acknowledgement, AlertFilter, AlertPlace, ClaimView, Committed, DueClaim, Entry, HolderPlace, HolderView, Judge,
     Lease, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries,
-    QueryError, StockFilter, Store, StoreError, Watch,
+    QueryError, StockAsOf, StockFilter, Store, StoreError, Watch,
 };
 
 /// One of the stores, chosen when the process starts. Each method is the chosen store's.
@@ -98,6 +98,10 @@ impl Queries for AnyStore {
 
     async fn claim(&self, key: &ClaimKey) -> Result<Option<ClaimView>, QueryError> {
         chosen!(self, store => store.claim(key))
+    }
+
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        chosen!(self, store => store.stock_as_of(key, instant))
     }
 
     async fn holders(

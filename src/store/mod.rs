@@ -2,11 +2,12 @@
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
-//! ([`stock_range`]), what a batch makes of alerts ([`alerts`]) and what is asked of a store beside its batches
-//! ([`upkeep`], [`verify`]) is written once, here.
+//! ([`stock_range`]), what a batch makes of alerts ([`alerts`]), what a row was at an instant ([`as_of`]) and what is
+//! asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
 mod alerts;
 mod any;
+mod as_of;
 mod batch;
 mod filing;
 mod instant;

@@ -9,7 +9,7 @@ use holdfast::domain::stock::StockRow;
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{
     Acknowledgement, AlertFilter, AlertPlace, ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch,
-    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockFilter, Watch,
+    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Watch,
 };
 use holdfast::wire::encode::answer_json;
 
@@ -65,6 +65,25 @@ impl Queries for ModelStore {
                 answer_json(&given.answer, &given.cause, given.recorded_at, seq)
             };
             Some(ClaimView { claim: kept.claim.clone(), answer: kept.answer.as_ref().map(told) })
+        }))
+    }
+
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        Ok(self.database.look(|tables| {
+            let of_row = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+            let mut history = tables.movements.range(of_row).map(|(_, movement)| movement);
+            let Some(first) = history.clone().next() else { return StockAsOf::Unknown };
+            if instant > tables.clock {
+                return StockAsOf::Ahead { now: tables.clock };
+            }
+            match history.rfind(|movement| movement.recorded_at <= instant) {
+                None => StockAsOf::Before { first: first.recorded_at },
+                Some(movement) => StockAsOf::At {
+                    version: movement.version,
+                    counters: movement.after,
+                    recorded_at: movement.recorded_at,
+                },
+            }
         }))
     }
 

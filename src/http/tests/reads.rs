@@ -9,7 +9,7 @@ use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
 use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::Counters;
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::{ClaimView, HolderView, MovementView};
+use crate::ports::{ClaimView, HolderView, MovementView, StockAsOf};
 
 async fn fetch(server: &TestServer, path: &str) -> Value {
     let response = server.get(path).send().await.unwrap();
@@ -41,6 +41,36 @@ async fn one_row_is_shown_as_the_contract_says() {
     assert_eq!(problem["detail"], "no stock of SKU \"B\" at location \"default\"");
     expect_problem(server.get("/api/v1/stock/B?colour=red"), 400, "INV_003").await;
     expect_problem(server.get("/api/v1/stock/B?location=a&location=b"), 400, "INV_003").await;
+}
+
+#[tokio::test]
+async fn a_row_is_shown_as_it_was_at_an_instant() {
+    let server = TestServer::start().await;
+    server.store.put_stock(row("A", "east", 20));
+    let path = "/api/v1/stock/A?location=east&as_of=2023-11-14T23:13:20%2B01:00";
+    let counters = Counters { on_hand: 9, cart_held: 1, order_reserved: 4, safety_stock: 1 };
+    server.store.put_as_of(StockAsOf::At { version: 3, counters, recorded_at: Timestamp(1_699_999_999_000_000) });
+    let expected = json!({
+        "sku": "A", "location": "east", "as_of": "2023-11-14T22:13:20.000000Z", "version": 3, "on_hand": 9,
+        "cart_held": 1, "order_reserved": 4, "reserved": 5, "safety_stock": 1, "available": 3,
+        "recorded_at": "2023-11-14T22:13:19.000000Z",
+    });
+    assert_eq!(fetch(&server, path).await, expected);
+    server.store.put_as_of(StockAsOf::Before { first: Timestamp(1_700_000_001_000_000) });
+    let problem = expect_problem(server.get(path), 404, "INV_001").await;
+    let detail = "the stock of SKU \"A\" at location \"east\" is known since 2023-11-14T22:13:21.000000Z";
+    assert_eq!(problem["detail"], detail);
+    server.store.put_as_of(StockAsOf::Ahead { now: Timestamp(1_699_999_999_000_000) });
+    let problem = expect_problem(server.get(path), 400, "INV_003").await;
+    let detail = "as_of must not be in the future: by the database's clock it is 2023-11-14T22:13:19.000000Z";
+    assert_eq!(problem["detail"], detail);
+    server.store.put_as_of(StockAsOf::Unknown);
+    let problem = expect_problem(server.get(path), 404, "INV_001").await;
+    assert_eq!(problem["detail"], "no stock of SKU \"A\" at location \"east\"");
+    for wrong in ["", "yesterday", "2023-11-14", "2023-11-14T23:13:20+01:00", "1700000000"] {
+        let problem = expect_problem(server.get(&format!("/api/v1/stock/A?as_of={wrong}")), 400, "INV_003").await;
+        assert!(problem["detail"].as_str().unwrap().contains("RFC 3339"), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -208,6 +238,7 @@ async fn a_database_that_is_away_is_a_503_that_names_no_host() {
     for path in [
         "/api/v1/stock",
         "/api/v1/stock/A",
+        "/api/v1/stock/A?as_of=2023-11-14T22:13:20Z",
         "/api/v1/stock/A/movements",
         "/api/v1/stock/A/claims",
         "/api/v1/orders/A",

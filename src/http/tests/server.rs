@@ -22,7 +22,8 @@ use crate::http::{EventStream, ServerLimits, Sidecar, SidecarLimits, bind, route
 use crate::metrics::Metrics;
 use crate::ports::{
     Acknowledgement, AlertFilter, AlertPlace, BatchLimit, ClaimView, Delivery, HolderPlace, HolderView, MovementView,
-    OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries, QueryError, Source, StockFilter, Watch,
+    OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries, QueryError, Source, StockAsOf, StockFilter,
+    Watch,
 };
 use crate::wire::shown::Showcase;
 use crate::wire::topics::Topics;
@@ -45,6 +46,7 @@ struct MemoryState {
     movements: Mutex<Vec<(StockKey, MovementView)>>,
     claims: Mutex<BTreeMap<ClaimKey, ClaimView>>,
     holders: Mutex<Vec<(StockKey, HolderView)>>,
+    as_of: Mutex<Option<StockAsOf>>,
     alerts: Mutex<Vec<Alert>>,
     outbox: Mutex<Outbox>,
     away: AtomicBool,
@@ -66,6 +68,11 @@ impl Memory {
     /// Holders in the order in which the store shows them.
     pub(super) fn put_holder(&self, key: &StockKey, holder: HolderView) {
         self.0.holders.lock().unwrap().push((key.clone(), holder));
+    }
+
+    /// What is answered of any row at any instant.
+    pub(super) fn put_as_of(&self, as_of: StockAsOf) {
+        *self.0.as_of.lock().unwrap() = Some(as_of);
     }
 
     /// Alerts in the order in which the store shows them.
@@ -144,6 +151,10 @@ impl Queries for Memory {
 
     async fn claim(&self, key: &ClaimKey) -> Result<Option<ClaimView>, QueryError> {
         self.answer(self.0.claims.lock().unwrap().get(key).cloned())
+    }
+
+    async fn stock_as_of(&self, _key: &StockKey, _instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        self.answer(self.0.as_of.lock().unwrap().clone().unwrap_or(StockAsOf::Unknown))
     }
 
     async fn holders(

@@ -3,14 +3,14 @@
 use sqlx::Row;
 
 use super::read::columns;
-use super::{PostgresStore, alerts, error, holders, published};
+use super::{PostgresStore, alerts, as_of, error, holders, published};
 use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
     Acknowledgement, AlertFilter, AlertPlace, ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch,
-    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockFilter, Watch,
+    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Watch,
 };
 use crate::store::instant;
 use crate::store::kept::KeptAnswer;
@@ -102,6 +102,10 @@ impl Queries for PostgresStore {
             }
         };
         Ok(Some(ClaimView { claim, answer }))
+    }
+
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        as_of::stock_as_of(&self.pool, key, instant).await
     }
 
     async fn holders(

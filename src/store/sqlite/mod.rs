@@ -7,10 +7,11 @@
 //!
 //! [`commit`] is the one transaction that changes stock; [`read`], [`write`] and [`alerts`] hold its statements,
 //! [`days`] files keys by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with
-//! [`stock_page`], [`alerts`], [`holders`] and [`published`], [`verify`] the operator, [`maintenance`] the clock and
-//! [`backup`] whoever wants a copy.
+//! [`stock_page`], [`alerts`], [`as_of`], [`holders`] and [`published`], [`verify`] the operator, [`maintenance`] the
+//! clock and [`backup`] whoever wants a copy.
 
 mod alerts;
+mod as_of;
 mod backup;
 mod commit;
 mod days;

@@ -3,14 +3,14 @@
 use sqlx::Row;
 
 use super::read::{claim_columns, columns};
-use super::{SqliteStore, alerts, error, holders, published, stock_page};
+use super::{SqliteStore, alerts, as_of, error, holders, published, stock_page};
 use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
     Acknowledgement, AlertFilter, AlertPlace, ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch,
-    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockFilter, Watch,
+    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Watch,
 };
 use crate::store::kept::KeptAnswer;
 use crate::store::rows;
@@ -91,6 +91,10 @@ impl Queries for SqliteStore {
             }
         };
         Ok(Some(ClaimView { claim, answer }))
+    }
+
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        as_of::stock_as_of(&self.readers, key, instant).await
     }
 
     async fn holders(

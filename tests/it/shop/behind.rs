@@ -191,6 +191,8 @@ pub enum Tampering<'a> {
     HeldSince { of: &'a str, seconds: Option<i64> },
     /// Makes the alerts of a SKU so many seconds old, and as long ago resolved where they are.
     AlertsAged { sku: &'a str, seconds: i64 },
+    /// Dates a ledger entry as another one.
+    MovementDated { sku: &'a str, version: i64, as_version: i64 },
     /// Loses a ledger entry.
     MovementLost { sku: &'a str, version: i64 },
     /// Gives numbers that belong to nothing.

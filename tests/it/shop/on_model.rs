@@ -2,7 +2,7 @@
 
 use holdfast::domain::claim::ClaimKey;
 use holdfast::domain::verdict::Verdict;
-use holdfast::domain::words::{Day, Timestamp};
+use holdfast::domain::words::{Day, StockKey, Timestamp};
 use holdfast::engine::judge::Bench;
 use holdfast::ports::{Entry, PublishedMark, Store};
 use holdfast::store::Retention;
@@ -111,6 +111,13 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
                 alert.opened_at = aged;
                 alert.resolved_at = alert.resolved_at.map(|_| aged);
             });
+        }
+        Tampering::MovementDated { sku, version, as_version } => {
+            let of_sku = |key: &StockKey| key.sku.as_str() == *sku;
+            let dated = tables.movements.iter().find(|((key, of), _)| of_sku(key) && of == as_version);
+            let dated = dated.map(|(_, movement)| movement.recorded_at);
+            let of = tables.movements.iter_mut().filter(|((key, of), _)| of_sku(key) && of == version);
+            of.for_each(|(_, movement)| movement.recorded_at = dated.unwrap_or(movement.recorded_at));
         }
         Tampering::SetAside { reference, more } => {
             let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, reference));

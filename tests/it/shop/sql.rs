@@ -98,6 +98,11 @@ impl Dialect {
                 let resolved = format!("case when resolved_at is null then null else {aged} end");
                 format!("update alert set opened_at = {aged}, resolved_at = {resolved} where sku = '{sku}'")
             }
+            Tampering::MovementDated { sku, version, as_version } => format!(
+                "update movement set recorded_at = (
+                     select o.recorded_at from movement o where o.sku = '{sku}' and o.version = {as_version}
+                 ) where sku = '{sku}' and version = {version}"
+            ),
             Tampering::MovementLost { sku, version } => {
                 format!("delete from movement where sku = '{sku}' and version = {version}")
             }

@@ -1,4 +1,4 @@
-//! Alerts of a real worker, over a restart.
+//! Alerts and what a row was, of a real worker, over a restart.
 
 use serde_json::{Value, json};
 
@@ -21,13 +21,14 @@ async fn acknowledge(worker: &Worker, id: &str) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_is_read_acknowledged_and_resolved() {
+async fn an_alert_is_read_acknowledged_and_resolved_and_the_ledger_tells_what_was() {
     let place = Here::place().await;
     let installation = &place.installation;
     let registered = json!({"sku": "A", "initial": 100, "warning_threshold": 20, "critical_threshold": 5});
     installation.publish(&[event("sku-registered", "r-A", registered)]);
     let mut first = installation.worker();
     installation.wait_until_handled(1).await;
+    let before = shown(&first, "/api/v1/stock/A/movements").await["items"][0].clone();
     installation.publish(&[event("order-created", "o-1", json!({"order_id": "O-1", "lines": lines(&[("A", 90)])}))]);
     installation.wait_until_handled(2).await;
 
@@ -51,4 +52,12 @@ async fn an_alert_is_read_acknowledged_and_resolved() {
     assert_eq!((&resolved["state"], &resolved["acknowledged_by"]), (&json!("resolved"), &json!("Ada")));
     let (status, problem) = acknowledge(&second, &id).await;
     assert_eq!((status, &problem["code"]), (409, &json!("INV_004")), "{problem}");
+
+    let instant = before["recorded_at"].as_str().expect("a time");
+    let was = shown(&second, &format!("/api/v1/stock/A?as_of={instant}")).await;
+    assert_eq!((&was["version"], &was["available"], &was["recorded_at"]), (&json!(1), &json!(100), &json!(instant)));
+    let (status, body) = second.ask("/api/v1/stock/A?as_of=2001-01-01T00:00:00Z").await.expect("an answer");
+    assert!(status == 404 && body.contains(&format!("is known since {instant}")), "{status}: {body}");
+    let (status, body) = second.ask("/api/v1/stock/A?as_of=9000-01-01T00:00:00Z").await.expect("an answer");
+    assert!(status == 400 && body.contains("must not be in the future"), "{status}: {body}");
 }
