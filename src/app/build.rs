@@ -85,6 +85,7 @@ async fn open_store(settings: &Settings, connections: u32, create: bool) -> Resu
         inbox_max_days: i64::from(settings.inbox.max_days),
         dead_letter_keep_days: settings.dead_letters.keep_days,
         keep_published_seconds: settings.relay.keep_published_s,
+        alert_keep_days: settings.alerts.keep_days,
     };
     let acquire_timeout_ms = ACQUIRE_TIMEOUT_MS;
     let opened = match settings.store_address() {

@@ -101,6 +101,7 @@ pub const KEYS: &[Key] = &[
     number("carts.max_per_sku", 1, i32::MAX as i64, "units"),
     number("counts.max_age_s", 1, YEAR_S, "seconds"),
     Key { name: "alerts.ignore_cart_holds", kind: Kind::Flag },
+    number("alerts.keep_days", 1, 3_660, "days"),
     number("inbox.keep_days", 1, 3_660, "days"),
     // Each day is a partition of its own; PostgreSQL plans well up to a few thousand.
     number("inbox.max_days", 2, 3_660, "days"),

@@ -196,11 +196,13 @@ pub struct CountSettings {
 }
 
 /// `alerts`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertSettings {
     /// Whether what carts hold counts as available when the level is judged.
     pub ignore_cart_holds: bool,
+    /// Days for which resolved alerts are kept.
+    pub keep_days: i32,
 }
 
 /// `inbox`.
@@ -362,6 +364,12 @@ impl Default for CartSettings {
 impl Default for CountSettings {
     fn default() -> Self {
         Self { max_age_s: 604_800 }
+    }
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        Self { ignore_cart_holds: false, keep_days: 365 }
     }
 }
 

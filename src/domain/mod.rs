@@ -1,8 +1,9 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
 //! [`words`], [`event`], [`stock`], [`claim`], [`announce`] and [`rules`] are the nouns; [`books`] holds the loaded rows
-//! and what becomes of them; [`apply`] is the verb.
+//! and what becomes of them; [`apply`] is the verb, and [`alert`] follows what it announces.
 
+pub mod alert;
 pub mod announce;
 mod apply;
 pub mod books;

@@ -5,13 +5,14 @@ use std::path::Path;
 use super::postgres::PostgresStore;
 use super::sqlite::{AnnouncementLog, SqliteStore};
 use super::{MaintenanceReport, Migration, Upkeep, Verification};
+use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
-use crate::domain::words::StockKey;
+use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
-    ClaimView, Committed, DueClaim, Entry, HolderPlace, HolderView, Judge, Lease, MovementView, OutboxBatch,
-    OutboxLimit, OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries, QueryError, StockFilter, Store,
-    StoreError,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, Committed, DueClaim, Entry, HolderPlace, HolderView, Judge,
+    Lease, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries,
+    QueryError, StockAsOf, StockFilter, Store, StoreError, Watch,
 };
 
 /// One of the stores, chosen when the process starts. Each method is the chosen store's.
@@ -99,6 +100,10 @@ impl Queries for AnyStore {
         chosen!(self, store => store.claim(key))
     }
 
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        chosen!(self, store => store.stock_as_of(key, instant))
+    }
+
     async fn holders(
         &self,
         key: &StockKey,
@@ -122,6 +127,25 @@ impl Queries for AnyStore {
 
     async fn ping(&self) -> Result<(), QueryError> {
         chosen!(self, store => store.ping())
+    }
+}
+
+impl Watch for AnyStore {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        chosen!(self, store => store.alerts(filter, after, limit))
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        chosen!(self, store => store.alert(id))
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        chosen!(self, store => store.acknowledge(id, operator))
     }
 }
 

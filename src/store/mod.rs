@@ -2,10 +2,15 @@
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
-//! ([`stock_range`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
+//! ([`stock_range`]), what a batch makes of alerts ([`alerts`]), what a row was at an instant ([`as_of`]) and what is
+//! asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
 #[cfg(feature = "adapters")]
+mod alerts;
+#[cfg(feature = "adapters")]
 mod any;
+#[cfg(feature = "adapters")]
+mod as_of;
 #[cfg(feature = "adapters")]
 mod batch;
 #[cfg(feature = "adapters")]

@@ -179,7 +179,7 @@ where
     })
 }
 
-/// Reads who holds units of a row from `kind, reference, reserved, state, expires_at`.
+/// Reads who holds units of a row from `kind, reference, reserved, state, held_since, expires_at`.
 pub(super) fn holder<'r, R>(row: &'r R) -> Result<HolderView, QueryError>
 where
     R: Columns,
@@ -195,7 +195,8 @@ where
         },
         reserved: row.try_get(2).map_err(damaged)?,
         state: word(row.try_get(3).map_err(damaged)?, ClaimState::parse)?,
-        expires_at: row.instant(4).map_err(damaged)?,
+        held_since: row.instant(4).map_err(damaged)?,
+        expires_at: row.instant(5).map_err(damaged)?,
     })
 }
 
@@ -213,7 +214,7 @@ fn claim_kind(text: &str) -> Result<ClaimKind, StoreError> {
     word(text, |text| ClaimKind::ALL.into_iter().find(|kind| kind.as_str() == text))
 }
 
-fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+pub(super) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
     parse(text)
         .ok_or_else(|| StoreError::Fatal(format!("the database holds {text:?}, which this version does not know")))
 }

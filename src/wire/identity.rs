@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use uuid::{Uuid, Variant};
 
 use super::topics::OutputType;
+use crate::domain::alert::AlertId;
 use crate::domain::announce::AnnouncementBody;
 use crate::domain::event::{Cause, Event, EventKey, Fingerprint, Policy};
 use crate::domain::words::{Day, Line, StockKey, Timestamp};
@@ -101,6 +102,16 @@ pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
         }
     }
     Uuid::new_v8(digest(&feed.0))
+}
+
+/// The id of an alert: derived from the event that opened it and the row at its version, which comes only once.
+pub fn alert_id(cause: &Cause, key: &StockKey, version: i64) -> AlertId {
+    let mut feed = Feed(Vec::with_capacity(256));
+    feed.text(&cause.source);
+    feed.text(&cause.id);
+    feed.stock_key(key);
+    feed.number(version);
+    AlertId(Uuid::new_v8(digest(&feed.0)).into_bytes())
 }
 
 fn uuid(id: &str) -> Option<Uuid> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use holdfast::domain::alert::{self, Alert, AlertState};
 use holdfast::domain::announce::{Announcement, AnnouncementBody};
 use holdfast::domain::books::Books;
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
@@ -13,6 +14,7 @@ use holdfast::ports::{
     Committed, DeadLetter, Entry, Judge, Judged, Loaded, MovementView, OutboxBatch, Seen, StoreError,
 };
 use holdfast::store::Retention;
+use holdfast::wire::identity::alert_id;
 
 use super::tables::{Given, Identity, OpenDay, Tables};
 use super::{ModelStore, Step};
@@ -206,10 +208,11 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         let mut claim = claim.clone();
         claim.revision += 1;
         let answer = given(tables, &judged, &claim.key, now);
-        tables.put_claim(claim, answer);
+        tables.put_claim(claim, answer, now);
     }
     forget_empty_lines(tables, &judged);
     append(tables, &judged, now);
+    follow_levels(tables, &judged.effects.announcements, now);
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     let dead_letters = dead_letters.into_iter().filter(|letter| tables.bury(letter, now)).collect();
     Committed { outcomes, outbox: announce(tables, effects.announcements, dead_letters, now), repeats: 0 }
@@ -250,6 +253,15 @@ fn append(tables: &mut Tables, judged: &Judged, recorded_at: Timestamp) {
         tables.sources.insert(Arc::clone(&movement.cause.source));
         tables.movements.insert((movement.key.clone(), movement.version), view);
     }
+}
+
+/// Opens, changes and resolves alerts as levels are announced.
+fn follow_levels(tables: &mut Tables, announcements: &[Announcement], now: Timestamp) {
+    let rows = alert::rows_told(announcements);
+    let is_unresolved = |it: &&Alert| it.state != AlertState::Resolved && rows.contains(&&it.key);
+    let unresolved = tables.alerts.values().filter(is_unresolved).cloned().collect();
+    let changed = alert::follow(unresolved, announcements, now, alert_id);
+    tables.alerts.extend(changed.into_iter().map(|alert| (alert.id, alert)));
 }
 
 /// Takes the next numbers, where there is anything to tell.

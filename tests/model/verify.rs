@@ -8,7 +8,7 @@ use holdfast::domain::stock::Counters;
 use holdfast::domain::words::StockKey;
 use holdfast::store::{Difference, Verification};
 
-use super::tables::Tables;
+use super::tables::{SetAside, Tables};
 
 /// How many differences are told of each check; all are counted.
 const MOST_TOLD: usize = 100;
@@ -109,7 +109,7 @@ fn versions(tables: &Tables) -> Looked {
 
 fn holds(tables: &Tables) -> Looked {
     let mut sums: BTreeMap<&StockKey, (i64, i64)> = BTreeMap::new();
-    for ((key, claim), units) in &tables.set_aside {
+    for ((key, claim), SetAside { units, .. }) in &tables.set_aside {
         let (carts, orders) = sums.entry(key).or_default();
         match claim.kind {
             ClaimKind::Cart => *carts += units,
@@ -141,7 +141,7 @@ fn set_aside(tables: &Tables) -> Looked {
     let places: BTreeSet<&(StockKey, ClaimKey)> = said.keys().chain(tables.set_aside.keys()).collect();
     let mut differing = Vec::new();
     for place in places {
-        let (said, found) = (said.get(place).copied(), tables.set_aside.get(place).copied());
+        let (said, found) = (said.get(place).copied(), tables.set_aside.get(place).map(|aside| aside.units));
         if said != found {
             let (row, claim) = place;
             let told = format!("{} {}, {row}", claim.kind.as_str(), claim.reference);

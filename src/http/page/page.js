@@ -1,5 +1,6 @@
 // The page for people. It uses the interface that everybody has, and writes whatever it is told as text, never as markup.
 
+import { openAlerts } from "./alerts.js";
 import { later, paced } from "./pace.js";
 import { follow } from "./stream.js";
 
@@ -274,7 +275,7 @@ const claims = growingList("claims", "Nobody holds any of it.", (claim) =>
   element(
     "tr", {},
     element("th", { scope: "row" }, claim.reference, element("small", {}, claim.kind)),
-    element("td", {}, claim.state),
+    element("td", {}, claim.state, claim.held_since === null ? null : element("small", {}, timeOf(claim.held_since, fromNow(claim.held_since)))),
     element("td", {}, claim.expires_at === null ? "never" : timeOf(claim.expires_at, fromNow(claim.expires_at))),
     element("td", { class: "number" }, count.format(claim.reserved)),
   ));
@@ -322,6 +323,7 @@ function received(kind, event) {
     keep(pending.changes, data, KEPT_CHANGES);
   } else if (kind === "low-stock") {
     keep(pending.alerts, data, KEPT_ALERTS);
+    showOpenAlerts();
   }
   const selected = state.selected && keyOf(state.selected);
   const touched = kind === "reservation-result" ? data.lines.some((line) => keyOf(line) === selected) : keyOf(data) === selected;
@@ -384,6 +386,21 @@ function alertEntry(alert) {
     element("small", {}, `was ${alert.previous_level}; ${count.format(alert.available)} available`),
   );
 }
+
+const showOpenAlerts = openAlerts({
+  ask,
+  announce,
+  entryOf(alert, acknowledge) {
+    const button = element("button", { type: "button", class: "small", "aria-label": `Acknowledge ${nameOf(alert)}` }, "Acknowledge");
+    button.addEventListener("click", acknowledge);
+    return element(
+      "li", { class: "entry", "data-id": alert.id },
+      element("strong", {}, nameOf(alert), " ", badge(alert.level)),
+      button,
+      element("small", {}, `${count.format(alert.available)} available, since `, timeOf(alert.opened_at, fromNow(alert.opened_at))),
+    );
+  },
+});
 
 // ---- how the stream is
 
@@ -449,6 +466,7 @@ setInterval(() => {
 }, 1000);
 
 loadTable();
+showOpenAlerts();
 follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-result"], {
   received,
   told: showStream,
@@ -456,5 +474,6 @@ follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-resul
     // What was missed before the stream began is in the table; what comes after it has a higher version.
     loadTable();
     refreshDetail();
+    showOpenAlerts();
   },
 });

@@ -9,7 +9,7 @@ use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
 use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::stock::Counters;
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::{ClaimView, HolderView, MovementView};
+use crate::ports::{ClaimView, HolderView, MovementView, StockAsOf};
 
 async fn fetch(server: &TestServer, path: &str) -> Value {
     let response = server.get(path).send().await.unwrap();
@@ -41,6 +41,36 @@ async fn one_row_is_shown_as_the_contract_says() {
     assert_eq!(problem["detail"], "no stock of SKU \"B\" at location \"default\"");
     expect_problem(server.get("/api/v1/stock/B?colour=red"), 400, "INV_003").await;
     expect_problem(server.get("/api/v1/stock/B?location=a&location=b"), 400, "INV_003").await;
+}
+
+#[tokio::test]
+async fn a_row_is_shown_as_it_was_at_an_instant() {
+    let server = TestServer::start().await;
+    server.store.put_stock(row("A", "east", 20));
+    let path = "/api/v1/stock/A?location=east&as_of=2023-11-14T23:13:20%2B01:00";
+    let counters = Counters { on_hand: 9, cart_held: 1, order_reserved: 4, safety_stock: 1 };
+    server.store.put_as_of(StockAsOf::At { version: 3, counters, recorded_at: Timestamp(1_699_999_999_000_000) });
+    let expected = json!({
+        "sku": "A", "location": "east", "as_of": "2023-11-14T22:13:20.000000Z", "version": 3, "on_hand": 9,
+        "cart_held": 1, "order_reserved": 4, "reserved": 5, "safety_stock": 1, "available": 3,
+        "recorded_at": "2023-11-14T22:13:19.000000Z",
+    });
+    assert_eq!(fetch(&server, path).await, expected);
+    server.store.put_as_of(StockAsOf::Before { first: Timestamp(1_700_000_001_000_000) });
+    let problem = expect_problem(server.get(path), 404, "INV_001").await;
+    let detail = "the stock of SKU \"A\" at location \"east\" is known since 2023-11-14T22:13:21.000000Z";
+    assert_eq!(problem["detail"], detail);
+    server.store.put_as_of(StockAsOf::Ahead { now: Timestamp(1_699_999_999_000_000) });
+    let problem = expect_problem(server.get(path), 400, "INV_003").await;
+    let detail = "as_of must not be in the future: by the database's clock it is 2023-11-14T22:13:19.000000Z";
+    assert_eq!(problem["detail"], detail);
+    server.store.put_as_of(StockAsOf::Unknown);
+    let problem = expect_problem(server.get(path), 404, "INV_001").await;
+    assert_eq!(problem["detail"], "no stock of SKU \"A\" at location \"east\"");
+    for wrong in ["", "yesterday", "2023-11-14", "2023-11-14T23:13:20+01:00", "1700000000"] {
+        let problem = expect_problem(server.get(&format!("/api/v1/stock/A?as_of={wrong}")), 400, "INV_003").await;
+        assert!(problem["detail"].as_str().unwrap().contains("RFC 3339"), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -180,20 +210,21 @@ async fn the_claims_that_hold_a_row_are_walked_page_by_page() {
     server.store.put_stock(row("A", "default", 9));
     server.store.put_stock(row("B", "default", 9));
     let holders = [("O-2", Some(Timestamp(2))), ("O-1", Some(Timestamp(1))), ("O-3", None)];
-    for (name, expires_at) in holders {
+    for (name, held_since) in holders {
         let key_of_claim = ClaimKey { kind: ClaimKind::Order, reference: Reference::new(name) };
-        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, expires_at };
+        let expires_at = held_since.map(|since| since.plus_seconds(1));
+        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, held_since, expires_at };
         server.store.put_holder(&key, holder);
     }
     let page = fetch(&server, "/api/v1/stock/A/claims?limit=2").await;
     let expected = json!({
         "kind": "order", "reference": "O-2", "reserved": 4, "state": "reserved",
-        "expires_at": "1970-01-01T00:00:00.000002Z",
+        "held_since": "1970-01-01T00:00:00.000002Z", "expires_at": "1970-01-01T00:00:01.000002Z",
     });
     assert_eq!((&page["items"][0], &page["items"][1]["reference"]), (&expected, &json!("O-1")));
     let next = page["next"].as_str().unwrap();
     let page = fetch(&server, &format!("/api/v1/stock/A/claims?limit=2&cursor={next}")).await;
-    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["expires_at"]), (&json!("O-3"), &Value::Null));
+    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["held_since"]), (&json!("O-3"), &Value::Null));
     assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
     assert_eq!(fetch(&server, "/api/v1/stock/B/claims").await, json!({ "items": [], "next": null }));
     expect_problem(server.get("/api/v1/stock/C/claims"), 404, "INV_001").await;
@@ -204,9 +235,16 @@ async fn the_claims_that_hold_a_row_are_walked_page_by_page() {
 async fn a_database_that_is_away_is_a_503_that_names_no_host() {
     let server = TestServer::start().await;
     server.store.go_away();
-    for path in
-        ["/api/v1/stock", "/api/v1/stock/A", "/api/v1/stock/A/movements", "/api/v1/stock/A/claims", "/api/v1/orders/A"]
-    {
+    for path in [
+        "/api/v1/stock",
+        "/api/v1/stock/A",
+        "/api/v1/stock/A?as_of=2023-11-14T22:13:20Z",
+        "/api/v1/stock/A/movements",
+        "/api/v1/stock/A/claims",
+        "/api/v1/orders/A",
+        "/api/v1/alerts",
+        "/api/v1/alerts/00000000-0000-0000-0000-000000000000",
+    ] {
         let problem = expect_problem(server.get(path), 503, "INV_006").await;
         assert!(!problem.to_string().contains("db.internal"), "{problem}");
     }

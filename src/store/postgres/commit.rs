@@ -12,6 +12,7 @@
 //! | 8, 9 | what carts and orders set aside, or no longer (only where that changes) | |
 //! | 10 | write counters (settings, new rows: only with registrations) | |
 //! | 11 | append to the ledger | |
+//! | | lock alerts, write alerts (only where a level is announced) | the second needs the states of the first |
 //! | 12 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last: the counter is locked until COMMIT |
 //! | 13 | COMMIT | |
 //!
@@ -21,10 +22,14 @@
 use sqlx::PgConnection;
 
 use super::write::{Claims, WholeRows};
-use super::{PostgresStore, error, read, write};
+use super::{PostgresStore, alerts, error, read, write};
+use crate::domain::alert::rows_told;
+use crate::domain::announce::Announcement;
 use crate::domain::claim::Claim;
 use crate::domain::event::Envelope;
+use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
+use crate::store::alerts::changed;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::wire::stored;
@@ -149,7 +154,7 @@ async fn write_batch(
     pending: &Pending<'_>,
     judged: Judged,
 ) -> Result<Committed, Attempt> {
-    write_rows(connection, &pending.rows(&judged)?).await?;
+    write_rows(connection, &pending.rows(&judged)?, pending.now).await?;
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     if !effects.movements.is_empty() {
         let causes = effects.movements.iter().map(|movement| &*movement.cause);
@@ -158,6 +163,7 @@ async fn write_batch(
         let sources = filing.cause_sources(causes, &further)?;
         write::movements(connection, &effects.movements, &sources, pending.now).await?;
     }
+    write_alerts(connection, &effects.announcements, pending.now).await?;
     let dead_letters = write_dead_letters(connection, dead_letters, pending).await?;
     if effects.announcements.is_empty() && dead_letters.is_empty() {
         return Ok(Committed { outcomes, outbox: None, repeats: 0 });
@@ -173,7 +179,7 @@ async fn write_batch(
     })
 }
 
-async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Result<(), sqlx::Error> {
+async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>, now: Timestamp) -> Result<(), sqlx::Error> {
     if !rows.inbox.is_empty() {
         write::inbox(connection, &rows.inbox).await?;
     }
@@ -187,7 +193,7 @@ async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Re
         write::nothing_aside(connection, &rows.given_back).await?;
     }
     if !rows.set_aside.is_empty() {
-        write::set_aside(connection, &rows.set_aside).await?;
+        write::set_aside(connection, &rows.set_aside, now).await?;
     }
     if !rows.counted.is_empty() {
         write::stock_counters(connection, &rows.counted).await?;
@@ -197,6 +203,24 @@ async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Re
     }
     if !rows.created.is_empty() {
         write::stock_rows(connection, WholeRows::Insert, &rows.created).await?;
+    }
+    Ok(())
+}
+
+/// Brings alerts in line with the levels that are announced. A batch that announces none asks for none.
+async fn write_alerts(
+    connection: &mut PgConnection,
+    announcements: &[Announcement],
+    now: Timestamp,
+) -> Result<(), Attempt> {
+    let rows = rows_told(announcements);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let unresolved = alerts::lock_unresolved(connection, &rows).await?;
+    let changed = changed(unresolved, announcements, now);
+    if !changed.is_empty() {
+        alerts::write(connection, &changed).await?;
     }
     Ok(())
 }

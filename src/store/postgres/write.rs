@@ -113,11 +113,15 @@ fn shipments(claim: &Claim) -> Option<String> {
     (!quoted.is_empty()).then(|| format!("{{{}}}", quoted.join(",")))
 }
 
-/// Writes what claims have set aside.
-pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_>]) -> Result<(), sqlx::Error> {
+/// Writes what claims have set aside. Since when they do stays as it is while anything is.
+pub(super) async fn set_aside(
+    connection: &mut PgConnection,
+    rows: &[SetAside<'_>],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into claim_line (kind, reference, sku, location, reserved)
-         select k.kind::claim_kind, k.reference, k.sku, k.location, k.reserved
+        "insert into claim_line (kind, reference, sku, location, reserved, held_since)
+         select k.kind::claim_kind, k.reference, k.sku, k.location, k.reserved, $6
          from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
               as k (kind, reference, sku, location, reserved)
          on conflict (sku, location, kind, reference) do update set reserved = excluded.reserved",
@@ -127,6 +131,7 @@ pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_
     .bind(rows.iter().map(|(_, key, _)| key.sku.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, key, _)| key.location.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, _, units)| *units).collect::<Vec<_>>())
+    .bind(instant::write(now))
     .execute(connection)
     .await?;
     Ok(())

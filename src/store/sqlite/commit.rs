@@ -14,15 +14,19 @@
 //! | 10, 11 | what carts and orders set aside, or no longer (only where that changes) | |
 //! | 12 | write stock | |
 //! | 13 | append to the ledger | |
+//! | | read alerts, write alerts (only where a level is announced) | the second needs the states of the first |
 //! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
 //! | | where the embedded log is the sink: mark, ends of topics, last number, records, progress ([`super::log`]) | in one with the batch |
 //! | 16 | COMMIT: flushes the log | |
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, days, error, read, write};
+use super::{SqliteStore, alerts, days, error, read, write};
+use crate::domain::alert::rows_told;
+use crate::domain::announce::Announcement;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
+use crate::store::alerts::changed;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::wire::stored;
@@ -92,7 +96,7 @@ async fn write_batch(
     pending: &Pending<'_>,
     judged: Judged,
 ) -> Result<Committed, Failed> {
-    write_rows(connection, &pending.rows(&judged)?).await?;
+    write_rows(connection, &pending.rows(&judged)?, pending.now).await?;
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     if !effects.movements.is_empty() {
         let causes = effects.movements.iter().map(|movement| &*movement.cause);
@@ -101,6 +105,7 @@ async fn write_batch(
         let sources = filing.cause_sources(causes, &further)?;
         write::movements(connection, &effects.movements, &sources, pending.now).await?;
     }
+    write_alerts(connection, &effects.announcements, pending.now).await?;
     let dead_letters = write_dead_letters(connection, dead_letters, pending).await?;
     if effects.announcements.is_empty() && dead_letters.is_empty() {
         return Ok(Committed { outcomes, outbox: None, repeats: 0 });
@@ -117,7 +122,11 @@ async fn write_batch(
     })
 }
 
-async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -> Result<(), sqlx::Error> {
+async fn write_rows(
+    connection: &mut SqliteConnection,
+    rows: &batch::Rows<'_>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     if !rows.inbox.is_empty() {
         write::inbox(connection, &rows.inbox).await?;
     }
@@ -129,11 +138,29 @@ async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -
         write::nothing_aside(connection, &rows.given_back).await?;
     }
     if !rows.set_aside.is_empty() {
-        write::set_aside(connection, &rows.set_aside).await?;
+        write::set_aside(connection, &rows.set_aside, now).await?;
     }
     let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
     if !stock.is_empty() {
         write::stock(connection, &stock).await?;
+    }
+    Ok(())
+}
+
+/// Brings alerts in line with the levels that are announced. A batch that announces none asks for none.
+async fn write_alerts(
+    connection: &mut SqliteConnection,
+    announcements: &[Announcement],
+    now: Timestamp,
+) -> Result<(), Failed> {
+    let rows = rows_told(announcements);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let unresolved = alerts::unresolved(connection, &rows).await?;
+    let changed = changed(unresolved, announcements, now);
+    if !changed.is_empty() {
+        alerts::write(connection, &changed).await?;
     }
     Ok(())
 }

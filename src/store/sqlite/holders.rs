@@ -7,8 +7,8 @@ use crate::domain::words::StockKey;
 use crate::ports::{HolderPlace, HolderView, QueryError};
 use crate::store::{instant, rows};
 
-/// Stands for the deadline of a claim without one, before every other.
-const NO_DEADLINE: i64 = i64::MIN;
+/// Stands for a time that is not known, before every other.
+const NOT_KNOWN: i64 = i64::MIN;
 
 /// Open claims of one row. A row of `claim_line` is there only while something is set aside, so that every claim found
 /// is open. The whole list of a row is sorted for a page of it, as on PostgreSQL.
@@ -18,22 +18,22 @@ pub(super) async fn holders(
     after: Option<&HolderPlace>,
     limit: u32,
 ) -> Result<Vec<HolderView>, QueryError> {
-    let deadline = |place: &HolderPlace| place.expires_at.map_or(NO_DEADLINE, |instant| instant::held(instant).0);
+    let since = |place: &HolderPlace| place.held_since.map_or(NOT_KNOWN, |instant| instant::held(instant).0);
     let found = sqlx::query(
-        "select l.kind, l.reference, l.reserved, c.state, c.expires_at
+        "select l.kind, l.reference, l.reserved, c.state, l.held_since, c.expires_at
          from claim_line l cross join claim c on c.kind = l.kind and c.reference = l.reference
          where l.sku = ?1 and l.location = ?2
-           and (?4 is null or coalesce(c.expires_at, ?7) < ?3
-                or (coalesce(c.expires_at, ?7) = ?3 and (l.kind, l.reference) > (?4, ?5)))
-         order by coalesce(c.expires_at, ?7) desc, l.kind, l.reference limit ?6",
+           and (?4 is null or coalesce(l.held_since, ?7) < ?3
+                or (coalesce(l.held_since, ?7) = ?3 and (l.kind, l.reference) > (?4, ?5)))
+         order by coalesce(l.held_since, ?7) desc, l.kind, l.reference limit ?6",
     )
     .bind(key.sku.as_str())
     .bind(key.location.as_str())
-    .bind(after.map(deadline))
+    .bind(after.map(since))
     .bind(after.map(|place| place.key.kind.as_str()))
     .bind(after.map(|place| place.key.reference.as_str()))
     .bind(i64::from(limit))
-    .bind(NO_DEADLINE)
+    .bind(NOT_KNOWN)
     .fetch_all(pool)
     .await
     .map_err(unanswered)?;

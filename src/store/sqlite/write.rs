@@ -111,16 +111,21 @@ pub(super) async fn claims(connection: &mut SqliteConnection, rows: &[&ClaimRow<
     Ok(())
 }
 
-/// Writes what claims have set aside.
-pub(super) async fn set_aside(connection: &mut SqliteConnection, rows: &[SetAside<'_>]) -> Result<(), sqlx::Error> {
+/// Writes what claims have set aside. Since when they do stays as it is while anything is.
+pub(super) async fn set_aside(
+    connection: &mut SqliteConnection,
+    rows: &[SetAside<'_>],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into claim_line (kind, reference, sku, location, reserved)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from jsonb_each(?1) where true
+        "insert into claim_line (kind, reference, sku, location, reserved, held_since)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?2 from jsonb_each(?1) where true
          on conflict (sku, location, kind, reference) do update set reserved = excluded.reserved",
     )
     .bind(json(rows.iter().map(|(claim, key, units)| {
         (claim.kind.as_str(), claim.reference.as_str(), key.sku.as_str(), key.location.as_str(), *units)
     })))
+    .bind(now.0)
     .execute(connection)
     .await?;
     Ok(())

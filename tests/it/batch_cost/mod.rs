@@ -141,6 +141,29 @@ async fn a_batch_of_everything_takes_a_constant_number_of_statements_too() {
     shop.assert_sound().await;
 }
 
+#[tokio::test]
+async fn a_batch_that_announces_levels_takes_two_statements_more_whatever_their_number() {
+    let (mut shop, proxy) = counted(Rules::default()).await;
+    let kept = |sku| fresh("sku-registered", json!({"sku": sku_name(sku), "initial": 100, "warning_threshold": 90}));
+    shop.send((0..600).map(kept).collect()).await;
+    shop.send(vec![ordered("FIRST", &[(&sku_name(0), 10)])]).await;
+    let mut next = 1;
+    for count in [1, 10, 500] {
+        // Each falls below its threshold, and the alerts of those before are there.
+        let batch = (next..next + count).map(|sku| ordered(&format!("ORDER-{sku}"), &[(&sku_name(sku), 10)])).collect();
+        next += count;
+        proxy.take();
+        shop.send(batch).await;
+        let statements = proxy.take();
+        assert_eq!(statements.len(), MOST_STATEMENTS, "{count} levels: {statements:#?}");
+    }
+    // Further down nothing is announced.
+    shop.send(vec![ordered("LAST", &[(&sku_name(0), 10)])]).await;
+    assert_eq!(proxy.take().len(), MOST_STATEMENTS - 2);
+    assert_eq!(shop.kept().await.alerts.len(), next);
+    shop.assert_sound().await;
+}
+
 /// The least bytes of log that a batch took, of three that follow a warm one.
 async fn bytes_of_log(shop: &mut Shop, orders_in_batch: usize, lines: usize) -> i64 {
     let mut connection = PgConnection::connect(&shop.url).await.expect("it should connect");

@@ -1,6 +1,7 @@
 //! What every event does: the rules of `docs/semantics.md`, one promise a test, through the engine on
 //! every store: this module stands below each of them. Deliveries arrive twice by default.
 
+mod alerts;
 mod carts;
 mod days;
 mod delivery;

@@ -18,6 +18,7 @@ pub struct Kept {
     pub movements: Vec<KeptMovement>,
     pub claims: Vec<KeptClaim>,
     pub claim_lines: Vec<KeptLine>,
+    pub alerts: Vec<KeptAlert>,
     pub dead_letters: Vec<KeptLetter>,
     pub outbox: Vec<KeptBatch>,
     pub last_number: i64,
@@ -83,6 +84,18 @@ pub struct KeptLine {
     pub units: i64,
 }
 
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptAlert {
+    pub id: Uuid,
+    pub key: StockKey,
+    pub level: String,
+    pub available: i64,
+    pub version: i64,
+    pub state: String,
+    pub acknowledged_by: Option<String>,
+}
+
 /// The position of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeptLetter {
@@ -113,6 +126,7 @@ impl Kept {
         self.movements.sort_by(|one, other| (&one.key, one.version).cmp(&(&other.key, other.version)));
         self.claims.sort();
         self.claim_lines.sort();
+        self.alerts.sort();
         self.dead_letters.sort();
         self.outbox.sort();
         self
@@ -173,6 +187,12 @@ pub enum Tampering<'a> {
     Level { sku: &'a str, level: Level },
     /// Adds to what a claim has set aside, not to what it says.
     SetAside { reference: &'a str, more: i64 },
+    /// Says since when a claim holds, in seconds from now; since nobody knows when.
+    HeldSince { of: &'a str, seconds: Option<i64> },
+    /// Makes the alerts of a SKU so many seconds old, and as long ago resolved where they are.
+    AlertsAged { sku: &'a str, seconds: i64 },
+    /// Dates a ledger entry as another one.
+    MovementDated { sku: &'a str, version: i64, as_version: i64 },
     /// Loses a ledger entry.
     MovementLost { sku: &'a str, version: i64 },
     /// Gives numbers that belong to nothing.

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::behind::{
-    Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Kept, KeptAlert, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
 };
 
 /// How a database writes what it keeps in a form of its own.
@@ -89,6 +89,20 @@ impl Dialect {
             Tampering::SetAside { reference, more } => {
                 format!("update claim_line set reserved = reserved + {more} where reference = '{reference}'")
             }
+            Tampering::HeldSince { of, seconds } => {
+                let since = seconds.map_or_else(|| "null".to_owned(), from_now);
+                format!("update claim_line set held_since = {since} where reference = '{of}'")
+            }
+            Tampering::AlertsAged { sku, seconds } => {
+                let aged = from_now(-seconds);
+                let resolved = format!("case when resolved_at is null then null else {aged} end");
+                format!("update alert set opened_at = {aged}, resolved_at = {resolved} where sku = '{sku}'")
+            }
+            Tampering::MovementDated { sku, version, as_version } => format!(
+                "update movement set recorded_at = (
+                     select o.recorded_at from movement o where o.sku = '{sku}' and o.version = {as_version}
+                 ) where sku = '{sku}' and version = {version}"
+            ),
             Tampering::MovementLost { sku, version } => {
                 format!("delete from movement where sku = '{sku}' and version = {version}")
             }
@@ -102,7 +116,7 @@ impl Dialect {
     }
 
     /// The queries that [`read_kept`] reads, in its order.
-    fn queries(&self) -> [String; 10] {
+    fn queries(&self) -> [String; 11] {
         let Self { days, microseconds, word, .. } = self;
         [
             format!(
@@ -135,6 +149,11 @@ impl Dialect {
                 "select {}, reference, sku, location, cast(reserved as bigint) from claim_line",
                 word("kind")
             ),
+            format!(
+                "select id, sku, location, {}, available, version, {}, acknowledged_by from alert",
+                word("level"),
+                word("state")
+            ),
             "select topic, cast(partition as bigint), record_offset, reason, detail from dead_letter".to_owned(),
             "select number, first_seq, cast(announcements as bigint), content from outbox".to_owned(),
             "select last_number, last_seq from outbox_counter".to_owned(),
@@ -157,7 +176,8 @@ macro_rules! read_kept {
                 rows.unwrap_or_else(|error| panic!("{query}: {error}")).into_iter().map(kept).collect()
             }
             sqlx::raw_sql($dialect.snapshot).execute(&mut *connection).await.expect("a transaction that reads");
-            let [inbox, days, sources, stock, movements, claims, lines, letters, outbox, last] = $dialect.queries();
+            let [inbox, days, sources, stock, movements, claims, lines, alerts, letters, outbox, last] =
+                $dialect.queries();
             let last: Vec<(i64, i64)> = all(connection, last, |last| last).await;
             let (last_number, last_seq) = last[0];
             let kept = Kept {
@@ -168,6 +188,7 @@ macro_rules! read_kept {
                 movements: all(connection, movements, movement).await,
                 claims: all(connection, claims, claim).await,
                 claim_lines: all(connection, lines, line).await,
+                alerts: all(connection, alerts, alert).await,
                 dead_letters: all(connection, letters, letter).await,
                 outbox: all(connection, outbox, batch).await,
                 last_number,
@@ -218,6 +239,12 @@ fn claim((kind, reference, state, revision, expires_at, remembered, is_answered)
 
 fn line((kind, reference, sku, location, units): (String, String, String, String, i64)) -> KeptLine {
     KeptLine { kind, reference, key: StockKey::new(sku, location), units }
+}
+
+type AlertColumns = (Uuid, String, String, String, i64, i64, String, Option<String>);
+
+fn alert((id, sku, location, level, available, version, state, acknowledged_by): AlertColumns) -> KeptAlert {
+    KeptAlert { id, key: StockKey::new(sku, location), level, available, version, state, acknowledged_by }
 }
 
 fn letter((topic, partition, offset, reason, detail): (String, i64, i64, String, String)) -> KeptLetter {
