@@ -50,6 +50,7 @@ impl Worker {
             inbox_max_days: 1_100,
             dead_letter_keep_days: 400,
             keep_published_seconds: 86_400,
+            alert_keep_days: 365,
         };
         let store = ModelStore::on(database, retention);
         let (submissions, source) = direct(DirectLimits::default());
