@@ -35,11 +35,9 @@ pub(super) fn waited_for(stock: &[StockRow]) -> Vec<&StockKey> {
     stock.iter().filter(|row| row.waiting > 0).map(|row| &row.key).collect()
 }
 
-/// The claims of all who wait, in the order of their locks, where any of them is not among `loaded`; otherwise none.
-pub(super) fn not_loaded(lines: &[WaitingLine], loaded: &[Claim]) -> BTreeSet<ClaimKey> {
-    let waiters: BTreeSet<ClaimKey> = lines.iter().map(WaitingLine::claim).collect();
-    let loaded: BTreeSet<&ClaimKey> = loaded.iter().map(|claim| &claim.key).collect();
-    if waiters.iter().all(|waiter| loaded.contains(waiter)) { BTreeSet::new() } else { waiters }
+/// The claims of all who wait, in the order of their locks.
+pub(super) fn waiters(lines: &[WaitingLine]) -> BTreeSet<ClaimKey> {
+    lines.iter().map(WaitingLine::claim).collect()
 }
 
 /// The lists of the rows that anybody waits for, with the units that the claims say.

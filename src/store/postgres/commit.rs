@@ -6,7 +6,7 @@
 //! | 2 | look up inbox keys | says which events lock anything at all |
 //! | 3 | lock claims, in key order, and read them | says which rows the claims bring in |
 //! | 4 | lock stock, in key order, and read the clock | needs the lines of the claims; waits as late as possible |
-//! | | who waits for those rows (only where anybody does) | the rows say so; claims that are not locked yet start the batch again |
+//! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
 //! | | judge, in memory | |
 //! | 5 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
 //! | 6, 7 | insert claims, update claims | a claim that is there by now is another worker's: start again |
@@ -20,9 +20,10 @@
 //! Inbox keys are looked up first and inserted late, because the outcome that they record is known late: a row that is
 //! inserted and then updated costs twice. The key decides all the same, in the same transaction.
 //!
-//! Claims are locked before stock, and only a locked row says truly who waits for it. So a batch that finds somebody
-//! waiting whose claim it has not locked begins again and locks those claims as well; then it looks again. A batch on rows
-//! that nobody waits for has no statement more.
+//! Claims are locked before stock, and only a locked row says truly who waits for it. The claims of those who wait are
+//! locked behind it, but only as far as nobody else has them: who does not wait can be in no circle. Otherwise the batch
+//! begins again and locks them in order, as if its events named them. A batch on rows that nobody waits for has no
+//! statement more.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +45,7 @@ const ATTEMPTS: usize = 10;
 pub(super) enum Attempt {
     /// Another writer came between: the same batch can go again at once.
     Again(&'static str),
-    /// These claims wait for rows of the batch and were not locked: go again with them.
+    /// These claims wait for rows of the batch and another writer has some of them: go again and lock them in order.
     Waited(BTreeSet<ClaimKey>),
     /// What the store knew of days was wrong: learn it anew and go again.
     DaysChanged,
@@ -153,7 +154,7 @@ async fn load(
     let fresh = batch::fresh(entries, &seen);
     let touched = batch::claim_keys(&fresh);
     let locked: BTreeSet<ClaimKey> = touched.union(waiters).cloned().collect();
-    let claims = if locked.is_empty() { Vec::new() } else { read::lock_claims(connection, &locked).await? };
+    let mut claims = if locked.is_empty() { Vec::new() } else { read::lock_claims(connection, &locked).await? };
     let keys = batch::stock_keys(&fresh, &touched, &claims);
     let (stock, clock) = if keys.is_empty() { (Vec::new(), None) } else { read::lock_stock(connection, &keys).await? };
     let now = match clock {
@@ -162,9 +163,14 @@ async fn load(
     };
     let waited_for = waiting::waited_for(&stock);
     let lines = if waited_for.is_empty() { Vec::new() } else { read::waiting_lines(connection, &waited_for).await? };
-    let not_locked = waiting::not_loaded(&lines, &claims);
-    if !not_locked.is_empty() {
-        return Err(Attempt::Waited(not_locked));
+    let waiting = waiting::waiters(&lines);
+    let unlocked: BTreeSet<ClaimKey> = &waiting - &locked;
+    if !unlocked.is_empty() {
+        let free = read::lock_free_claims(connection, &unlocked).await?;
+        if free.len() < unlocked.len() {
+            return Err(Attempt::Waited(waiting));
+        }
+        claims.extend(free);
     }
     Ok(Loaded { now, seen, books: batch::books(stock, claims, &lines)? })
 }

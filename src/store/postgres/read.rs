@@ -56,25 +56,49 @@ pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> R
     .await
 }
 
+/// Locks claims and reads them as [`rows::claim`] does.
+macro_rules! lock_claims {
+    ($unless:literal) => {
+        concat!(
+            "select c.kind::text, c.reference, c.state::text, c.confirmed, c.revision, c.version, c.updated_time,
+                    c.first_held_at, c.expires_at, c.shipments, c.remembered, c.lines::text
+             from unnest($1::text[]::claim_kind[], $2::text[]) as k (kind, reference)
+             join claim c on c.kind = k.kind and c.reference = k.reference
+             order by c.kind, c.reference collate \"C\"
+             for update of c",
+            $unless
+        )
+    };
+}
+
 /// Locks the claims that exist, in key order, and reads them.
 pub(super) async fn lock_claims(
     connection: &mut PgConnection,
     keys: &BTreeSet<ClaimKey>,
 ) -> Result<Vec<Claim>, StoreError> {
+    claims(connection, lock_claims!(""), keys).await
+}
+
+/// Locks the claims that exist and that nobody else has locked, and reads them. Waits for nobody.
+pub(super) async fn lock_free_claims(
+    connection: &mut PgConnection,
+    keys: &BTreeSet<ClaimKey>,
+) -> Result<Vec<Claim>, StoreError> {
+    claims(connection, lock_claims!(" skip locked"), keys).await
+}
+
+async fn claims(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    keys: &BTreeSet<ClaimKey>,
+) -> Result<Vec<Claim>, StoreError> {
     let (kinds, references) = claim_arrays(keys);
-    let rows = sqlx::query(
-        "select c.kind::text, c.reference, c.state::text, c.confirmed, c.revision, c.version, c.updated_time,
-                c.first_held_at, c.expires_at, c.shipments, c.remembered, c.lines::text
-         from unnest($1::text[]::claim_kind[], $2::text[]) as k (kind, reference)
-         join claim c on c.kind = k.kind and c.reference = k.reference
-         order by c.kind, c.reference collate \"C\"
-         for update of c",
-    )
-    .bind(kinds)
-    .bind(references)
-    .fetch_all(connection)
-    .await
-    .map_err(super::error::classify)?;
+    let rows = sqlx::query(statement)
+        .bind(kinds)
+        .bind(references)
+        .fetch_all(connection)
+        .await
+        .map_err(super::error::classify)?;
     rows.iter().map(rows::claim).collect()
 }
 

@@ -91,7 +91,7 @@ async fn load(
     let stock = if keys.is_empty() { Vec::new() } else { read::stock(connection, &keys).await? };
     let waited_for = waiting::waited_for(&stock);
     let lines = if waited_for.is_empty() { Vec::new() } else { read::waiting_lines(connection, &waited_for).await? };
-    let waiters: BTreeSet<ClaimKey> = &waiting::not_loaded(&lines, &claims) - &touched;
+    let waiters: BTreeSet<ClaimKey> = &waiting::waiters(&lines) - &touched;
     if !waiters.is_empty() {
         claims.extend(read::claims(connection, &waiters).await?);
     }
