@@ -144,7 +144,8 @@ fn release(
     Ok(told(work, claim, key, requested, released))
 }
 
-/// Gives back what a reservation holds and ends what it waits for, because its time ran out. The caller has looked at the deadline.
+/// Gives back what a reservation holds and ends its waiting, because its time ran out. The caller has looked at the
+/// deadline.
 pub(in crate::domain) fn expired(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
     if step(Some(claim.state), Trigger::Expiry) != Step::Expire {
         return Ok(IGNORED);

@@ -77,8 +77,7 @@ impl PostgresStore {
     pub(super) async fn commit_batch(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, StoreError> {
         let mut last = "";
         let mut waiters = BTreeSet::new();
-        let mut repeats = 0;
-        while repeats < ATTEMPTS {
+        for repeats in 0..ATTEMPTS {
             let filing = self.file(entries).await?;
             match self.attempt(entries, judge, &filing, &waiters).await {
                 Ok(committed) => return Ok(Committed { repeats, ..committed }),
@@ -87,11 +86,8 @@ impl PostgresStore {
                     last = reason;
                 }
                 Err(Attempt::Waited(found)) => {
-                    last = "others who began to wait for the same rows";
-                    // To learn who waits is no conflict; only that somebody else does by now.
-                    if std::mem::replace(&mut waiters, found).is_empty() {
-                        continue;
-                    }
+                    waiters = found;
+                    last = "claims of orders that wait, which another worker had";
                 }
                 Err(Attempt::DaysChanged) => {
                     self.forget_days();
@@ -99,7 +95,6 @@ impl PostgresStore {
                 }
                 Err(Attempt::Failed(error)) => return Err(error),
             }
-            repeats += 1;
         }
         Err(StoreError::Transient(format!("{ATTEMPTS} attempts ended with {last}")))
     }
