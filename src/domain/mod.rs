@@ -1,7 +1,7 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
-//! [`words`], [`event`], [`stock`], [`claim`], [`announce`] and [`rules`] are the nouns; [`books`] holds the loaded rows
-//! and what becomes of them; [`apply`] is the verb, and [`alert`] follows what it announces.
+//! [`words`], [`event`], [`stock`], [`claim`], [`waiting`], [`announce`] and [`rules`] are the nouns; [`books`] holds the
+//! loaded rows and what becomes of them; [`apply`] is the verb, and [`alert`] follows what it announces.
 
 pub mod alert;
 pub mod announce;
@@ -17,4 +17,5 @@ pub mod stock;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
+pub mod waiting;
 pub mod words;

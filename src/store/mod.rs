@@ -2,8 +2,8 @@
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
-//! ([`stock_range`]), what a batch makes of alerts ([`alerts`]), what a row was at an instant ([`as_of`]) and what is
-//! asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
+//! ([`stock_range`]), who waits for a row ([`waiting`]), what a batch makes of alerts ([`alerts`]), what a row was at an
+//! instant ([`as_of`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
 #[cfg(feature = "adapters")]
 mod alerts;
@@ -31,6 +31,8 @@ pub mod sqlite;
 mod stock_range;
 mod upkeep;
 mod verify;
+#[cfg(feature = "adapters")]
+mod waiting;
 
 #[cfg(feature = "adapters")]
 pub use any::AnyStore;

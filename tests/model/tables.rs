@@ -9,7 +9,7 @@ use holdfast::domain::claim::{Claim, ClaimKey};
 use holdfast::domain::event::{Cause, EventKey, Fingerprint};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::verdict::Verdict;
-use holdfast::domain::words::{Day, StockKey, Timestamp};
+use holdfast::domain::words::{Day, Reference, StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, Lease, MovementView, OutboxBatch, Position, PublishedMark};
 use uuid::Uuid;
 
@@ -92,6 +92,8 @@ pub struct Tables {
     pub set_aside: BTreeMap<(StockKey, ClaimKey), SetAside>,
     /// What people look after.
     pub alerts: BTreeMap<AlertId, Alert>,
+    /// The orders that wait, by row and ticket.
+    pub waiting_lines: BTreeMap<(StockKey, i64), Reference>,
     /// Records that were buried, by position and bytes.
     pub dead_letters: BTreeMap<(Arc<str>, i32, i64, Vec<u8>), KeptLetter>,
     /// Batches by number.
@@ -123,6 +125,7 @@ impl Tables {
             claims: BTreeMap::new(),
             set_aside: BTreeMap::new(),
             alerts: BTreeMap::new(),
+            waiting_lines: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_number: 0,

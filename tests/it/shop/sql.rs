@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::behind::{
-    Kept, KeptAlert, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Kept, KeptAlert, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptPlace, KeptStock,
+    Tampering,
 };
 
 /// How a database writes what it keeps in a form of its own.
@@ -103,6 +104,8 @@ impl Dialect {
                      select o.recorded_at from movement o where o.sku = '{sku}' and o.version = {as_version}
                  ) where sku = '{sku}' and version = {version}"
             ),
+            Tampering::Waiting { sku, units } => format!("update stock set waiting = {units} where sku = '{sku}'"),
+            Tampering::PlacesLost { reference } => format!("delete from waiting_line where reference = '{reference}'"),
             Tampering::MovementLost { sku, version } => {
                 format!("delete from movement where sku = '{sku}' and version = {version}")
             }
@@ -116,7 +119,7 @@ impl Dialect {
     }
 
     /// The queries that [`read_kept`] reads, in its order.
-    fn queries(&self) -> [String; 11] {
+    fn queries(&self) -> [String; 12] {
         let Self { days, microseconds, word, .. } = self;
         [
             format!(
@@ -131,7 +134,7 @@ impl Dialect {
             ),
             "select name from source".to_owned(),
             format!(
-                "select sku, location, on_hand, cart_held, order_reserved, safety_stock, {}, version from stock",
+                "select sku, location, on_hand, cart_held, order_reserved, safety_stock, {}, version, waiting from stock",
                 word("level")
             ),
             format!(
@@ -154,6 +157,7 @@ impl Dialect {
                 word("level"),
                 word("state")
             ),
+            "select sku, location, ticket, reference from waiting_line".to_owned(),
             "select topic, cast(partition as bigint), record_offset, reason, detail from dead_letter".to_owned(),
             "select number, first_seq, cast(announcements as bigint), content from outbox".to_owned(),
             "select last_number, last_seq from outbox_counter".to_owned(),
@@ -176,7 +180,7 @@ macro_rules! read_kept {
                 rows.unwrap_or_else(|error| panic!("{query}: {error}")).into_iter().map(kept).collect()
             }
             sqlx::raw_sql($dialect.snapshot).execute(&mut *connection).await.expect("a transaction that reads");
-            let [inbox, days, sources, stock, movements, claims, lines, alerts, letters, outbox, last] =
+            let [inbox, days, sources, stock, movements, claims, lines, alerts, places, letters, outbox, last] =
                 $dialect.queries();
             let last: Vec<(i64, i64)> = all(connection, last, |last| last).await;
             let (last_number, last_seq) = last[0];
@@ -189,6 +193,7 @@ macro_rules! read_kept {
                 claims: all(connection, claims, claim).await,
                 claim_lines: all(connection, lines, line).await,
                 alerts: all(connection, alerts, alert).await,
+                waiting_lines: all(connection, places, place).await,
                 dead_letters: all(connection, letters, letter).await,
                 outbox: all(connection, outbox, batch).await,
                 last_number,
@@ -215,12 +220,12 @@ fn day((day, last_written_on, is_dropped): (i64, i64, bool)) -> KeptDay {
     KeptDay { day: named_day(day), last_written_on: named_day(last_written_on), is_dropped }
 }
 
-type StockColumns = (String, String, i64, i64, i64, i64, String, i64);
+type StockColumns = (String, String, i64, i64, i64, i64, String, i64, i64);
 
 fn stock_row(columns: StockColumns) -> KeptStock {
-    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version) = columns;
+    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version, waiting) = columns;
     let counters = Counters { on_hand, cart_held, order_reserved, safety_stock };
-    KeptStock { key: StockKey::new(sku, location), counters, level, version }
+    KeptStock { key: StockKey::new(sku, location), counters, level, version, waiting }
 }
 
 type MovementColumns = (String, String, i64, String, Option<String>, i64, i64, i64, i64);
@@ -245,6 +250,10 @@ type AlertColumns = (Uuid, String, String, String, i64, i64, String, Option<Stri
 
 fn alert((id, sku, location, level, available, version, state, acknowledged_by): AlertColumns) -> KeptAlert {
     KeptAlert { id, key: StockKey::new(sku, location), level, available, version, state, acknowledged_by }
+}
+
+fn place((sku, location, ticket, reference): (String, String, i64, String)) -> KeptPlace {
+    KeptPlace { key: StockKey::new(sku, location), ticket, reference }
 }
 
 fn letter((topic, partition, offset, reason, detail): (String, i64, i64, String, String)) -> KeptLetter {
