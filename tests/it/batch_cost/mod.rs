@@ -164,6 +164,7 @@ async fn a_batch_that_announces_levels_takes_two_statements_more_whatever_their_
     shop.assert_sound().await;
 }
 
+#[tokio::test]
 async fn serving_who_waits_takes_as_many_statements_for_one_order_as_for_five_hundred() {
     let (mut shop, proxy) = counted(Rules::default()).await;
     shop.send(vec![registered("A", 0), registered("B", 0)]).await;
