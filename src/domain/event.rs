@@ -19,24 +19,36 @@ pub enum EventType {
     OrderConfirmed,
     /// Units left the house.
     OrderShipped,
+    /// Units of an order came back.
+    ReturnReceived,
     /// A stock row is created or its settings change.
     SkuRegistered,
     /// Units arrived.
     StockReceived,
+    /// Somebody corrects the units on hand.
+    StockAdjusted,
+    /// A system that does not reserve moved units.
+    StockSynced,
+    /// Somebody counted.
+    StockCounted,
     /// A claim is past its deadline: our own event.
     ClaimExpired,
 }
 
 impl EventType {
     /// Every type that arrives from outside, in the order of the contract.
-    pub const INPUT: [Self; 7] = [
+    pub const INPUT: [Self; 11] = [
         Self::OrderCreated,
         Self::CartUpdated,
         Self::OrderCancelled,
         Self::OrderConfirmed,
         Self::OrderShipped,
+        Self::ReturnReceived,
         Self::SkuRegistered,
         Self::StockReceived,
+        Self::StockAdjusted,
+        Self::StockSynced,
+        Self::StockCounted,
     ];
 
     /// The type that a name on the wire names, our own causes included.
@@ -52,8 +64,12 @@ impl EventType {
             Self::OrderCancelled => "order-cancelled",
             Self::OrderConfirmed => "order-confirmed",
             Self::OrderShipped => "order-shipped",
+            Self::ReturnReceived => "return-received",
             Self::SkuRegistered => "sku-registered",
             Self::StockReceived => "stock-received",
+            Self::StockAdjusted => "stock-adjusted",
+            Self::StockSynced => "stock-synced",
+            Self::StockCounted => "stock-counted",
             Self::ClaimExpired => "claim-expired",
         }
     }
@@ -123,6 +139,19 @@ pub struct OrderShipped {
     pub lines: Option<Vec<Line>>,
 }
 
+/// `return-received`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnReceived {
+    /// The return; each of its lines counts once.
+    pub id: Reference,
+    /// The order that the units were shipped for.
+    pub order: Reference,
+    /// One line a stock row.
+    pub lines: Vec<Line>,
+    /// Whether the units go back to on_hand.
+    pub resellable: bool,
+}
+
 /// `sku-registered`. Fields that are `None` stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkuRegistered {
@@ -155,6 +184,78 @@ pub struct StockReceived {
     pub lines: Vec<Line>,
 }
 
+/// How the quantity of a correction is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdjustmentMode {
+    /// So many units more.
+    Increase,
+    /// So many units fewer.
+    Decrease,
+    /// So many units from now on.
+    Set,
+}
+
+impl AdjustmentMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Increase, Self::Decrease, Self::Set];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Increase => "increase",
+            Self::Decrease => "decrease",
+            Self::Set => "set",
+        }
+    }
+}
+
+/// `stock-adjusted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockAdjusted {
+    /// The correction; it counts once.
+    pub adjustment: Reference,
+    /// The row.
+    pub key: StockKey,
+    /// How the quantity is meant.
+    pub mode: AdjustmentMode,
+    /// Units; 0 only with [`AdjustmentMode::Set`].
+    pub quantity: i64,
+    /// The row's version that the correction was made for. Another one refuses it; [`AdjustmentMode::Set`] needs it.
+    pub expected_version: Option<i64>,
+    /// Why, for people.
+    pub reason: Arc<str>,
+    /// Who made it, for people.
+    pub operator: Option<Arc<str>>,
+}
+
+/// `stock-synced`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockSynced {
+    /// The change; it counts once.
+    pub trace: Reference,
+    /// The row.
+    pub key: StockKey,
+    /// Units added or taken, signed and never 0.
+    pub delta: i64,
+    /// The order of the other system that caused it, for people.
+    pub order: Option<Reference>,
+    /// Why, for people.
+    pub reason: Option<Arc<str>>,
+}
+
+/// `stock-counted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockCounted {
+    /// The count; it counts once.
+    pub count: Reference,
+    /// The row.
+    pub key: StockKey,
+    /// Units that were found.
+    pub quantity: i64,
+    /// When they were found, by the clock of whoever counted.
+    pub counted_at: Timestamp,
+}
+
 /// A claim was found past its deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimExpired {
@@ -180,10 +281,18 @@ pub enum Event {
     },
     /// See [`OrderShipped`].
     OrderShipped(OrderShipped),
+    /// See [`ReturnReceived`].
+    ReturnReceived(ReturnReceived),
     /// See [`SkuRegistered`].
     SkuRegistered(SkuRegistered),
     /// See [`StockReceived`].
     StockReceived(StockReceived),
+    /// See [`StockAdjusted`].
+    StockAdjusted(StockAdjusted),
+    /// See [`StockSynced`].
+    StockSynced(StockSynced),
+    /// See [`StockCounted`].
+    StockCounted(StockCounted),
     /// See [`ClaimExpired`].
     ClaimExpired(ClaimExpired),
 }
@@ -197,8 +306,12 @@ impl Event {
             Self::OrderCancelled(_) => EventType::OrderCancelled,
             Self::OrderConfirmed { .. } => EventType::OrderConfirmed,
             Self::OrderShipped(_) => EventType::OrderShipped,
+            Self::ReturnReceived(_) => EventType::ReturnReceived,
             Self::SkuRegistered(_) => EventType::SkuRegistered,
             Self::StockReceived(_) => EventType::StockReceived,
+            Self::StockAdjusted(_) => EventType::StockAdjusted,
+            Self::StockSynced(_) => EventType::StockSynced,
+            Self::StockCounted(_) => EventType::StockCounted,
             Self::ClaimExpired(_) => EventType::ClaimExpired,
         }
     }
@@ -212,20 +325,82 @@ impl Event {
             Self::OrderShipped(event) => (ClaimKind::Order, &event.order),
             Self::CartUpdated(event) => (ClaimKind::Cart, &event.cart),
             Self::StockReceived(event) => (ClaimKind::Receipt, &event.receipt),
+            Self::ReturnReceived(event) => (ClaimKind::Return, &event.id),
+            Self::StockAdjusted(event) => (ClaimKind::Adjustment, &event.adjustment),
+            Self::StockSynced(event) => (ClaimKind::Sync, &event.trace),
+            Self::StockCounted(event) => (ClaimKind::Count, &event.count),
             Self::ClaimExpired(event) => (event.claim.kind, &event.claim.reference),
             Self::SkuRegistered(_) => return None,
         };
         Some(ClaimKey { kind, reference: reference.clone() })
     }
 
-    /// The cart that an order takes over.
-    pub fn cart_key(&self) -> Option<ClaimKey> {
+    /// A second claim that the event touches: the cart that an order takes over, the order that a return is of.
+    pub fn other_claim_key(&self) -> Option<ClaimKey> {
+        let (kind, reference) = match self {
+            Self::OrderCreated(event) => (ClaimKind::Cart, event.cart.as_ref()?),
+            Self::ReturnReceived(event) => (ClaimKind::Order, &event.order),
+            Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockAdjusted(_)
+            | Self::StockSynced(_)
+            | Self::StockCounted(_)
+            | Self::ClaimExpired(_) => return None,
+        };
+        Some(ClaimKey { kind, reference: reference.clone() })
+    }
+
+    /// The row and the instant of a count: what stood there then decides what it changes now.
+    pub fn counted(&self) -> Option<(&StockKey, Timestamp)> {
+        let Self::StockCounted(event) = self else { return None };
+        Some((&event.key, event.counted_at))
+    }
+
+    /// The row that the event may leave with less on hand than is reserved: what it tells is what there is, whatever
+    /// was promised.
+    pub fn may_leave_short(&self) -> Option<&StockKey> {
         match self {
-            Self::OrderCreated(OrderCreated { cart: Some(cart), .. }) => {
-                Some(ClaimKey { kind: ClaimKind::Cart, reference: cart.clone() })
-            }
-            _ => None,
+            Self::StockCounted(event) => Some(&event.key),
+            Self::StockSynced(event) => Some(&event.key),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockAdjusted(_)
+            | Self::ClaimExpired(_) => None,
         }
+    }
+
+    /// Why, for people, where the event says so.
+    pub fn reason(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::OrderCancelled(event) => event.reason.as_ref(),
+            Self::StockAdjusted(event) => Some(&event.reason),
+            Self::StockSynced(event) => event.reason.as_ref(),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockCounted(_)
+            | Self::ClaimExpired(_) => None,
+        }
+    }
+
+    /// Who did it, for people, where the event says so.
+    pub fn operator(&self) -> Option<&Arc<str>> {
+        let Self::StockAdjusted(event) = self else { return None };
+        event.operator.as_ref()
     }
 
     /// The stock rows that the event itself names; the rows of its claims come on top.
@@ -235,10 +410,15 @@ impl Event {
             Self::CartUpdated(event) => (&event.lines, None),
             Self::StockReceived(event) => (&event.lines, None),
             Self::SkuRegistered(event) => (&[], Some(&event.key)),
-            // These move only what their claim holds.
-            Self::OrderCancelled(_) | Self::OrderConfirmed { .. } | Self::OrderShipped(_) | Self::ClaimExpired(_) => {
-                (&[], None)
-            }
+            Self::StockAdjusted(event) => (&[], Some(&event.key)),
+            Self::StockSynced(event) => (&[], Some(&event.key)),
+            Self::StockCounted(event) => (&[], Some(&event.key)),
+            // These move only what their claim, or that of their order, has.
+            Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::ClaimExpired(_) => (&[], None),
         };
         lines.iter().map(|line| &line.key).chain(single)
     }
@@ -253,7 +433,7 @@ pub struct Cause {
     pub id: Arc<str>,
     /// Who published it; 1 to 200 characters.
     pub source: Arc<str>,
-    /// The order, cart or receipt that the event is about.
+    /// The order, cart or other natural key that the event is about.
     pub reference: Option<Reference>,
 }
 
