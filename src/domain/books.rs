@@ -152,13 +152,12 @@ impl<'a> Work<'_, 'a> {
         self.row(key).map_or(0, |row| row.counters.available().max(0))
     }
 
-    /// Units on hand of a row at an instant, by the ledger: 0 before it existed. From the moment of the batch on they are
-    /// what they are now. What this batch did before is recorded at that moment, after every earlier one.
-    pub fn on_hand_at(&self, key: &StockKey, instant: Timestamp) -> i64 {
-        if instant >= self.now() {
-            return self.row(key).map_or(0, |row| row.counters.on_hand);
-        }
-        self.fold.books.on_hand_at.get(&(key.clone(), instant)).copied().unwrap_or(0)
+    /// Units on hand of a row at an instant, by the ledger. What this batch did before is recorded at the moment of the
+    /// batch, after every earlier one. From that moment on they are what they are now; so they are before the row
+    /// existed: its first units were put in as what there is, and are none that came since.
+    pub fn on_hand_at(&self, row: &StockRow, instant: Timestamp) -> i64 {
+        let on_record = self.fold.books.on_hand_at.get(&(row.key.clone(), instant)).copied();
+        on_record.filter(|_| instant < self.now()).unwrap_or(row.counters.on_hand)
     }
 
     /// Has a `stock-shortage` told of a row where more is reserved than is on hand.

@@ -80,7 +80,7 @@ pub(in crate::domain) fn synced(work: &mut Work<'_, '_>, event: &StockSynced) ->
     Ok(conclusion)
 }
 
-/// Applies `stock-counted`: what was found, and every movement of on_hand recorded since. The engine has looked at the
+/// Applies `stock-counted`: what was found, and every movement of on_hand recorded since. The engine has judged the
 /// instant. What would be below zero cannot be the truth: the count or the ledger is wrong, and somebody has to look.
 pub(in crate::domain) fn counted(work: &mut Work<'_, '_>, event: &StockCounted) -> Result<Conclusion, Broken> {
     let claim = ClaimKey { kind: ClaimKind::Count, reference: event.count.clone() };
@@ -90,7 +90,7 @@ pub(in crate::domain) fn counted(work: &mut Work<'_, '_>, event: &StockCounted) 
     let asked = Asked { reference: &event.count, key: &event.key, units: event.quantity };
     let Some(row) = work.row(&event.key) else { return Ok(asked.refuse(Reason::UnknownSku, 0)) };
     let (on_hand, available) = (row.counters.on_hand, row.counters.available().max(0));
-    let change = event.quantity - work.on_hand_at(&event.key, event.counted_at);
+    let change = event.quantity - work.on_hand_at(row, event.counted_at);
     if on_hand + change < 0 {
         return Ok(asked.refuse(Reason::InsufficientStock, available));
     }

@@ -212,7 +212,7 @@ fn synced() -> impl Strategy<Value = Event> {
     })
 }
 
-/// Counted now, or before anything that happened was recorded.
+/// Counted now, or a moment before or after it.
 fn counted() -> impl Strategy<Value = Event> {
     let counted_at = select(vec![NOW, Timestamp(NOW.0 - 1), Timestamp(NOW.0 + 1)]);
     (select(&["N-1", "N-2"][..]), row(), 0..9_i64, counted_at).prop_map(|(count, key, quantity, counted_at)| {

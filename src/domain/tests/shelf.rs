@@ -42,7 +42,7 @@ impl Shelf {
         let mut rows: BTreeSet<&StockKey> = events().flat_map(|event| event.stock_keys()).collect();
         rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
         let stock = rows.into_iter().filter_map(|key| Some((key.clone(), self.stock.get(key)?.clone()))).collect();
-        // The clock stands still: whatever was recorded was recorded now, and nothing before.
+        // The clock stands still: whatever was recorded was recorded now, and no row existed before.
         let on_hand_at = HashMap::new();
         let short = events().filter_map(|event| event.may_leave_short());
         let holders = short.map(|key| (key.clone(), self.holders(key))).collect();

@@ -287,7 +287,7 @@ fn dead_letters_keep_what_came_and_say_why() {
     for encoder in encoders() {
         let records = encoder.encode(&batch);
         let [.., letter, tombstone] = &records[..] else { panic!() };
-        assert_eq!(records.len(), 6);
+        assert_eq!(records.len(), 7);
         assert_eq!(&*letter.topic, "inventory-dead-letters");
         assert_eq!((&letter.key, &letter.payload), (&original.key, &original.payload));
         assert_eq!(letter.headers[..2], original.headers);
