@@ -166,8 +166,13 @@ impl<'a> Work<'_, 'a> {
         let (on_hand, reserved) = (row.counters.on_hand, row.counters.reserved());
         if reserved > on_hand {
             let claims = self.fold.books.holders_of(key);
-            let body =
-                AnnouncementBody::StockShortage { key: key.clone(), on_hand, reserved, short: reserved - on_hand, claims };
+            let body = AnnouncementBody::StockShortage {
+                key: key.clone(),
+                on_hand,
+                reserved,
+                short: reserved - on_hand,
+                claims,
+            };
             self.shortage = Some(body);
         }
     }

@@ -121,13 +121,8 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn refuse(&self, reason: Reason, available: i64) -> Conclusion {
-        let line = AnswerLine {
-            key: self.key.clone(),
-            requested: self.units,
-            granted: 0,
-            available,
-            reason: Some(reason),
-        };
+        let line =
+            AnswerLine { key: self.key.clone(), requested: self.units, granted: 0, available, reason: Some(reason) };
         let answer = answer(self.reference.clone(), AnswerOutcome::Refused, Some(reason), vec![line], None);
         (Verdict::Refused(Some(reason)), Some(answer))
     }

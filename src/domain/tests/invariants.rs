@@ -35,7 +35,10 @@ fn assert_counters(shelf: &Shelf) {
         let counters = row.counters;
         let Counters { on_hand, cart_held, order_reserved, safety_stock } = counters;
         assert!(on_hand >= 0 && cart_held >= 0 && order_reserved >= 0 && safety_stock >= 0, "{row:?}");
-        assert!(counters.reserved() <= on_hand || is_known_short(shelf, key), "more is reserved than there is: {row:?}");
+        assert!(
+            counters.reserved() <= on_hand || is_known_short(shelf, key),
+            "more is reserved than there is: {row:?}"
+        );
         let (carts, orders) = (sums(shelf, ClaimKind::Cart, key), sums(shelf, ClaimKind::Order, key));
         assert_eq!((cart_held, order_reserved), (carts.0, orders.0), "what claims hold of {key}");
         let received = |claim: &Claim| claim.lines.get(key).map_or(0, |line| line.requested);

@@ -123,11 +123,17 @@ fn everything(round: usize, counted_at: &str) -> Vec<Value> {
         fresh("order-cancelled", json!({"order_id": late, "lines": lines(&[(&sku, 1)])})),
         fresh("order-created", json!({"order_id": late, "lines": wanted})),
         fresh("return-received", json!({"return_id": name("RETURN"), "order_id": order, "lines": wanted})),
-        fresh("stock-adjusted", json!({"adjustment_id": name("ADJUSTMENT"), "sku": sku, "mode": "increase",
-            "quantity": 2, "reason": "found"})),
+        fresh(
+            "stock-adjusted",
+            json!({"adjustment_id": name("ADJUSTMENT"), "sku": sku, "mode": "increase",
+            "quantity": 2, "reason": "found"}),
+        ),
         fresh("stock-synced", json!({"trace_id": name("TRACE"), "sku": sku, "delta": -1})),
-        fresh("stock-counted", json!({"count_id": name("COUNT"), "sku": sku, "quantity": 900_000,
-            "counted_at": counted_at})),
+        fresh(
+            "stock-counted",
+            json!({"count_id": name("COUNT"), "sku": sku, "quantity": 900_000,
+            "counted_at": counted_at}),
+        ),
         fresh("order-created", json!({"order_id": name("POISON"), "lines": []})),
     ]
 }

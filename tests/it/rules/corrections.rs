@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Shop, adjusted, cart, confirmed, deducting_on, ledger, received, retold, send, send_one, sku, stocked, stocked_with,
-    told, with,
+    Shop, adjusted, cart, confirmed, deducting_on, ledger, received, retold, send, send_one, sku, stocked,
+    stocked_with, told, with,
 };
 use crate::shop::ordered;
 use holdfast::domain::rules::DeductOn;
@@ -114,7 +114,8 @@ async fn a_correction_takes_nothing_that_is_set_aside() {
 async fn an_increase_or_a_set_above_the_maximum_is_refused_and_physical_facts_are_not() {
     let mut shop = Shop::open().await;
     send_one(&mut shop, sku("A", json!({"initial": 8, "max_stock": 10}))).await;
-    let set = |name: &str, units: i64, version: i64| adjusted(name, "A", "set", units, json!({"expected_version": version}));
+    let set =
+        |name: &str, units: i64, version: i64| adjusted(name, "A", "set", units, json!({"expected_version": version}));
     assert_eq!(send_one(&mut shop, adjusted("A-1", "A", "increase", 3, json!({}))).await, "refused over_max");
     assert_eq!(told(&shop, "A-1").await, ["refused, - (over_max): A 3 -> 0 of 2 (over_max)"]);
     assert_eq!(send_one(&mut shop, set("A-2", 11, 1)).await, "refused over_max");

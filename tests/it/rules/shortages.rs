@@ -7,8 +7,8 @@ use holdfast::domain::rules::DeductOn;
 use serde_json::{Value, json};
 
 use super::{
-    Shop, adjusted, cancelled, cart, confirmed, counted, created, deducting_on, last_told, levels, make_one_due, moment,
-    received, send, send_one, shipped, shortages, sku, stocked_with, told,
+    Shop, adjusted, cancelled, cart, confirmed, counted, created, deducting_on, last_told, levels, make_one_due,
+    moment, received, send, send_one, shipped, shortages, sku, stocked_with, told,
 };
 use crate::shop::ordered;
 

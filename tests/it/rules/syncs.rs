@@ -3,9 +3,7 @@
 use holdfast::domain::rules::DeductOn;
 use serde_json::json;
 
-use super::{
-    cart, deducting_on, ledger, retold, send, send_one, shortages, sku, stocked, stocked_with, synced, told,
-};
+use super::{cart, deducting_on, ledger, retold, send, send_one, shortages, sku, stocked, stocked_with, synced, told};
 use crate::shop::{fresh, ordered};
 
 #[tokio::test]

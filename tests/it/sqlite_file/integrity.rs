@@ -87,7 +87,10 @@ async fn what_an_older_version_kept_is_there_after_its_tables_are_made_anew() {
     assert!(sound.iter().all(|check| check.differing == 0), "{sound:?}");
     let history = store.movements(&StockKey::new("A", "default"), None, 10).await.unwrap();
     let [reserved, registered] = &history[..] else { panic!("{history:?}") };
-    assert_eq!((reserved.kind, reserved.change.order_reserved, reserved.reason.as_deref()), (MovementKind::Reserve, 4, None));
+    assert_eq!(
+        (reserved.kind, reserved.change.order_reserved, reserved.reason.as_deref()),
+        (MovementKind::Reserve, 4, None)
+    );
     let words = (registered.reason.as_deref(), registered.operator.as_deref(), registered.trace.parent.as_deref());
     assert_eq!((words, registered.recorded_at), ((Some("why"), Some("who"), Some("t")), Timestamp(4)));
     assert_eq!((&*registered.cause.id, registered.cause.reference.as_ref()), ("i", Some(&"r".into())));

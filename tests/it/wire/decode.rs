@@ -235,10 +235,9 @@ fn avro_and_json_of_the_same_event_are_the_same() {
 
 #[test]
 fn the_instant_of_a_count_is_the_same_in_avro_and_in_json() {
-    let body = |counted_at: Value| {
-        json!({"count_id": "N", "sku": "A", "location": null, "quantity": 0, "counted_at": counted_at})
-    };
-    let from_json = decode(event("stock-counted", &body(json!("2026-11-21T16:45:00.000001+01:00")).to_string())).unwrap();
+    let body = |counted_at: Value| json!({"count_id": "N", "sku": "A", "location": null, "quantity": 0, "counted_at": counted_at});
+    let from_json =
+        decode(event("stock-counted", &body(json!("2026-11-21T16:45:00.000001+01:00")).to_string())).unwrap();
     let headers = [("ce_id", "e-1"), ("ce_source", "shop"), ("content-type", "application/avro")];
     let datum = single_object("stock-counted", &body(json!(1_795_275_900_000_001_i64)));
     let from_avro = decode(record("stock-counted", &headers, datum)).unwrap();
@@ -264,7 +263,8 @@ fn a_return_is_resellable_unless_it_says_otherwise() {
 
 #[test]
 fn a_sync_names_its_sku_or_a_product_by_its_number() {
-    let read = |fields: &str| match decode(event("stock-synced", &format!(r#"{{"trace_id":"T","delta":1,{fields}}}"#))) {
+    let read = |fields: &str| match decode(event("stock-synced", &format!(r#"{{"trace_id":"T","delta":1,{fields}}}"#)))
+    {
         Ok(envelope) => envelope.event.stock_keys().next().unwrap().sku.to_string(),
         Err(letter) => letter.reason.as_str().to_owned(),
     };

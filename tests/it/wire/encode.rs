@@ -63,7 +63,8 @@ fn low_stock(cause: &Arc<Cause>, sku: &str) -> Announcement {
 }
 
 fn stock_shortage(cause: &Arc<Cause>, sku: &str) -> Announcement {
-    let holder = |kind, reference: &str, reserved| Holder { claim: ClaimKey { kind, reference: reference.into() }, reserved };
+    let holder =
+        |kind, reference: &str, reserved| Holder { claim: ClaimKey { kind, reference: reference.into() }, reserved };
     let body = AnnouncementBody::StockShortage {
         key: StockKey::new(sku, "default"),
         on_hand: 3,

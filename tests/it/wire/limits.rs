@@ -232,7 +232,8 @@ fn lines_have_limits() {
 
 #[test]
 fn a_difference_is_signed_and_not_0_and_only_set_and_counts_take_0() {
-    let synced = |delta: Value| event("stock-synced", &json!({"trace_id": "T", "sku": "A", "delta": delta}).to_string());
+    let synced =
+        |delta: Value| event("stock-synced", &json!({"trace_id": "T", "sku": "A", "delta": delta}).to_string());
     let read = |delta: Value| match decode(synced(delta.clone())).unwrap().event {
         Event::StockSynced(event) => event.delta,
         other => panic!("{delta}: {other:?}"),
@@ -247,9 +248,10 @@ fn a_difference_is_signed_and_not_0_and_only_set_and_counts_take_0() {
     ] {
         assert_eq!(read(delta), expected);
     }
-    for wrong in [json!(0), json!(1.5), json!(-2.0), json!("+1"), json!("--1"), json!("-"), json!(""), json!("0"), Value::Null]
-        .into_iter()
-        .chain([json!(2_147_483_648_i64), json!(-2_147_483_648_i64), json!(true)])
+    for wrong in
+        [json!(0), json!(1.5), json!(-2.0), json!("+1"), json!("--1"), json!("-"), json!(""), json!("0"), Value::Null]
+            .into_iter()
+            .chain([json!(2_147_483_648_i64), json!(-2_147_483_648_i64), json!(true)])
     {
         assert_eq!(reason(synced(wrong.clone())), InvalidQuantity, "{wrong}");
     }
