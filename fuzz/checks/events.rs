@@ -142,7 +142,8 @@ fn read(record: Record, schemas: &WriterSchemas) {
 
 /// The event and its repetition in an empty shop: the second is a duplicate or buried as the first was.
 fn judge(entries: Vec<Entry>) {
-    let bench = Bench { rules: Rules::default(), max_clock_skew_seconds: 300, buries: true };
+    let bench =
+        Bench { rules: Rules::default(), max_clock_skew_seconds: 300, count_max_age_seconds: 604_800, buries: true };
     let loaded = Loaded { now: NOW, seen: vec![Seen::New; entries.len()], books: Books::default() };
     let judged = bench.judge(&entries, loaded).expect("no event can break a rule of the core");
     match judged.outcomes.as_slice() {

@@ -73,7 +73,12 @@ impl Worker {
             name: "fuzz",
             store,
             decoder: Arc::new(Decoder::new(Arc::new(topics), SCHEMAS.with(Arc::clone), None, MAX_BODY_BYTES)),
-            bench: Bench { rules: Rules::default(), max_clock_skew_seconds: 300, buries: false },
+            bench: Bench {
+                rules: Rules::default(),
+                max_clock_skew_seconds: 300,
+                count_max_age_seconds: 604_800,
+                buries: false,
+            },
             limit: BatchLimit { deliveries: 1_000, bytes: MAX_BODY_BYTES },
             relay,
             metrics,

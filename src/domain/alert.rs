@@ -87,7 +87,9 @@ fn told(announcement: &Announcement) -> Option<Told<'_>> {
             available: *available,
             cause: &announcement.cause,
         }),
-        AnnouncementBody::StockChanged { .. } | AnnouncementBody::ReservationResult(_) => None,
+        AnnouncementBody::StockChanged { .. }
+        | AnnouncementBody::ReservationResult(_)
+        | AnnouncementBody::StockShortage { .. } => None,
     }
 }
 

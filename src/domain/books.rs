@@ -1,10 +1,13 @@
 //! The rows that a batch has loaded, and what applying its events makes of them.
 
+mod holders;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+
+pub use holders::OpenHold;
 
 use super::announce::{Announcement, AnnouncementBody, Answer, AnswerKind, Movement, MovementKind};
 use super::claim::{Claim, ClaimKey, ClaimKind};
@@ -24,6 +27,12 @@ pub struct Books {
     /// Who waits for the stock rows, for each row that anybody waits for. The claims of all of them are loaded; rows that
     /// only those claims name are not.
     pub waiting: HashMap<StockKey, WaitingList>,
+    /// Units on hand of a counted row at the instant of the count, by the ledger as it was loaded; absent where the row
+    /// did not exist then.
+    pub on_hand_at: HashMap<(StockKey, Timestamp), i64>,
+    /// Who has units of a row set aside, of the rows that an event of the batch may leave short. As it was loaded: what
+    /// the events of the batch changed stands in `claims`.
+    pub holders: HashMap<StockKey, Vec<OpenHold>>,
 }
 
 /// A rule was broken that no event can break: a bug, or rows that were changed behind our back. Nothing of the batch
@@ -87,12 +96,13 @@ impl<'a> Fold<'a> {
 
     /// Starts one event. Nothing of it counts before [`Work::finish`].
     pub(super) fn begin(&mut self, cause: &Arc<Cause>, trace: &Trace, event: &Event) -> Work<'_, 'a> {
-        let reason = match event {
-            Event::OrderCancelled(cancelled) => cancelled.reason.clone(),
-            _ => None,
+        let origin = Origin {
+            cause: cause.clone(),
+            trace: trace.clone(),
+            reason: event.reason().cloned(),
+            operator: event.operator().cloned(),
         };
-        let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason };
-        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new() }
+        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new(), shortage: None }
     }
 }
 
@@ -101,6 +111,7 @@ struct Origin {
     cause: Arc<Cause>,
     trace: Trace,
     reason: Option<Arc<str>>,
+    operator: Option<Arc<str>>,
 }
 
 /// The work of one event: rows are changed through it, so that each ends as one net movement.
@@ -111,6 +122,8 @@ pub(super) struct Work<'f, 'a> {
     before: BTreeMap<StockKey, Option<StockRow>>,
     /// The rows of which somebody who waited got units.
     filled: BTreeSet<StockKey>,
+    /// What to tell of a row that this event leaves short.
+    shortage: Option<AnnouncementBody>,
 }
 
 impl<'a> Work<'_, 'a> {
@@ -137,6 +150,31 @@ impl<'a> Work<'_, 'a> {
     /// Units of a row that can be promised now, never below 0; 0 for an unknown SKU.
     pub fn available(&self, key: &StockKey) -> i64 {
         self.row(key).map_or(0, |row| row.counters.available().max(0))
+    }
+
+    /// Units on hand of a row at an instant, by the ledger. What this batch did before is recorded at the moment of the
+    /// batch, after every earlier one. From that moment on they are what they are now; so they are before the row
+    /// existed: its first units were put in as what there is, and are none that came since.
+    pub fn on_hand_at(&self, row: &StockRow, instant: Timestamp) -> i64 {
+        let on_record = self.fold.books.on_hand_at.get(&(row.key.clone(), instant)).copied();
+        on_record.filter(|_| instant < self.now()).unwrap_or(row.counters.on_hand)
+    }
+
+    /// Has a `stock-shortage` told of a row where more is reserved than is on hand.
+    pub fn tell_shortage(&mut self, key: &StockKey) {
+        let Some(row) = self.row(key) else { return };
+        let (on_hand, reserved) = (row.counters.on_hand, row.counters.reserved());
+        if reserved > on_hand {
+            let claims = self.fold.books.holders_of(key, self.fold.now);
+            let body = AnnouncementBody::StockShortage {
+                key: key.clone(),
+                on_hand,
+                reserved,
+                short: reserved - on_hand,
+                claims,
+            };
+            self.shortage = Some(body);
+        }
     }
 
     /// A claim as it stands.
@@ -207,11 +245,16 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
-    /// level changed, then the answer, and at last the answers to orders that waited and got units.
+    /// level changed, then what it leaves short, then the answer, and at last the answers to orders that waited and got
+    /// units.
     pub fn finish(self, answer: Option<Answer>, filled: Vec<Answer>) {
-        let Self { fold, origin, before, filled: filled_rows } = self;
+        let Self { fold, origin, before, filled: filled_rows, shortage } = self;
         for (key, previous) in before {
             fold.close_row(&origin, &key, previous, filled_rows.contains(&key));
+        }
+        if let Some(body) = shortage {
+            let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
+            fold.effects.announcements.push(Announcement { cause, trace, body });
         }
         for answer in answer.into_iter().chain(filled) {
             fold.tell(&origin, answer);
@@ -277,6 +320,7 @@ impl Fold<'_> {
             cause: origin.cause.clone(),
             trace: origin.trace.clone(),
             reason: origin.reason.clone(),
+            operator: origin.operator.clone(),
         });
         self.effects.announcements.push(Announcement {
             cause: origin.cause.clone(),
@@ -322,6 +366,9 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
     match cause {
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
+        EventType::StockAdjusted | EventType::StockSynced => MovementKind::Adjust,
+        EventType::StockCounted => MovementKind::Count,
+        EventType::ReturnReceived => MovementKind::Return,
         _ if settings_only => MovementKind::Register,
         // What was given back went to somebody who waited.
         _ if *change == Counters::default() => MovementKind::Release,

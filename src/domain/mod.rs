@@ -1,7 +1,8 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
-//! [`words`], [`event`], [`stock`], [`claim`], [`waiting`], [`announce`] and [`rules`] are the nouns; [`books`] holds the
-//! loaded rows and what becomes of them; [`apply`] is the verb, and [`alert`] follows what it announces.
+//! [`words`], [`event`] (what each says stands in `facts`), [`stock`], [`claim`], [`waiting`], [`announce`] and [`rules`]
+//! are the nouns; [`books`] holds the loaded rows and what becomes of them; [`apply`] is the verb, and [`alert`] follows
+//! what it announces.
 
 pub mod alert;
 pub mod announce;
@@ -10,6 +11,7 @@ pub mod books;
 mod carts;
 pub mod claim;
 pub mod event;
+mod facts;
 mod goods;
 mod orders;
 pub mod rules;

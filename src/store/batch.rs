@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::filing::{DayStatus, Filing};
 use super::lines;
 use super::waiting::{self, Places, WaitingLine};
-use crate::domain::announce::{AnnouncementBody, Movement};
-use crate::domain::books::{Books, Effects};
+use crate::domain::announce::{AnnouncementBody, Holder, MAX_SHORT_CLAIMS, Movement};
+use crate::domain::books::{Books, Effects, OpenHold};
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::event::{Envelope, EventKey, Fingerprint};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Day, Reference, StockKey, Timestamp};
-use crate::ports::{DeadLetter, Entry, Judged, Loaded, Position, Record, Seen, StoreError};
+use crate::ports::{DeadLetter, Entry, HolderView, Judged, Loaded, Position, Record, Seen, StoreError};
 use crate::wire::identity::event_key;
 use crate::wire::stored;
 
@@ -80,7 +80,10 @@ pub(super) fn fresh<'e>(entries: &'e [Entry], seen: &[Seen]) -> Vec<&'e Envelope
 
 /// The claims that events touch, in the order of their locks.
 pub(super) fn claim_keys(events: &[&Envelope]) -> BTreeSet<ClaimKey> {
-    events.iter().flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key())).collect()
+    events
+        .iter()
+        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.other_claim_key()))
+        .collect()
 }
 
 /// The stock rows that events and the claims they touch (`touched`) name, in the order of their locks. A claim that was
@@ -96,14 +99,56 @@ pub(super) fn stock_keys<'a>(
     keys.into_iter().collect()
 }
 
-/// Loaded rows by their keys.
+/// The rows that events count, and when: each once, in order.
+pub(super) fn counts<'a>(events: &[&'a Envelope]) -> Vec<(&'a StockKey, Timestamp)> {
+    let counts: BTreeSet<(&StockKey, Timestamp)> = events.iter().filter_map(|it| it.event.counted()).collect();
+    counts.into_iter().collect()
+}
+
+/// The rows of which something is reserved and that events may leave short: each once, in order.
+pub(super) fn possibly_short<'a>(events: &[&'a Envelope], stock: &[StockRow]) -> Vec<&'a StockKey> {
+    let named: BTreeSet<&StockKey> = events.iter().filter_map(|it| it.event.may_leave_short()).collect();
+    let reserved: HashSet<&StockKey> =
+        stock.iter().filter(|row| row.counters.reserved() > 0).map(|row| &row.key).collect();
+    named.into_iter().filter(|key| reserved.contains(key)).collect()
+}
+
+/// How many holders of a row are looked at: so many that enough are left when every claim of the batch gives its units
+/// back.
+pub(super) fn most_holders(claims: &[Claim]) -> i64 {
+    i64::try_from(MAX_SHORT_CLAIMS + claims.len()).unwrap_or(i64::MAX)
+}
+
+/// Loaded rows by their keys, without what counts and shortages ask for besides.
 pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>, waiting: &[WaitingLine]) -> Result<Books, StoreError> {
     let claims = claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect();
     Ok(Books {
         stock: stock.into_iter().map(|row| (row.key.clone(), row)).collect(),
         waiting: waiting::lists(waiting, &claims)?,
         claims,
+        ..Books::default()
     })
+}
+
+/// What counts found in the ledger, as (index into `counts`, units on hand), by row and instant.
+pub(super) fn on_hand_at(
+    counts: &[(&StockKey, Timestamp)],
+    found: &[(i64, i64)],
+) -> HashMap<(StockKey, Timestamp), i64> {
+    let place = |index: i64| usize::try_from(index).ok().and_then(|index| counts.get(index));
+    let found = found.iter().filter_map(|(index, units)| Some((place(*index)?, *units)));
+    found.map(|((key, instant), units)| (((*key).clone(), *instant), units)).collect()
+}
+
+/// Holders of rows, as (index into `keys`, holder), by row.
+pub(super) fn holders(keys: &[&StockKey], found: Vec<(i64, HolderView)>) -> HashMap<StockKey, Vec<OpenHold>> {
+    let mut holders: HashMap<StockKey, Vec<OpenHold>> = HashMap::new();
+    for (index, HolderView { key, reserved, held_since, .. }) in found {
+        let Some(row) = usize::try_from(index).ok().and_then(|index| keys.get(index)) else { continue };
+        let hold = OpenHold { holder: Holder { claim: key, reserved }, held_since };
+        holders.entry((*row).clone()).or_default().push(hold);
+    }
+    holders
 }
 
 /// One identity to record.
@@ -245,7 +290,9 @@ impl<'a> Pending<'a> {
             AnnouncementBody::ReservationResult(answer) => {
                 Some(stored::encode_answer(answer, &announcement.cause, self.now))
             }
-            AnnouncementBody::StockChanged { .. } | AnnouncementBody::LowStock { .. } => None,
+            AnnouncementBody::StockChanged { .. }
+            | AnnouncementBody::LowStock { .. }
+            | AnnouncementBody::StockShortage { .. } => None,
         }
     }
 

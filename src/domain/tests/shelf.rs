@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::domain::announce::{Announcement, Movement};
-use crate::domain::books::{Books, Fold};
+use crate::domain::announce::{Announcement, Holder, Movement};
+use crate::domain::books::{Books, Fold, OpenHold};
 use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine};
 use crate::domain::event::Envelope;
 use crate::domain::rules::Rules;
@@ -39,7 +39,7 @@ impl Shelf {
 
     fn load(&self, batch: &[Envelope]) -> Books {
         let events = || batch.iter().map(|envelope| &envelope.event);
-        let keys = events().flat_map(|event| event.claim_key().into_iter().chain(event.cart_key()));
+        let keys = events().flat_map(|event| event.claim_key().into_iter().chain(event.other_claim_key()));
         let mut claims: HashMap<ClaimKey, Claim> =
             keys.filter_map(|key| Some((key.clone(), self.claims.get(&key)?.clone()))).collect();
         let mut rows: BTreeSet<&StockKey> = events().flat_map(|event| event.stock_keys()).collect();
@@ -52,7 +52,20 @@ impl Shelf {
             claims.insert(claim.key.clone(), claim.clone());
             waiting.entry(row.clone()).or_default().put(*ticket, order.clone(), claim.lines[row].waiting);
         }
-        Books { stock, claims, waiting }
+        // The clock stands still: whatever was recorded was recorded now, and no row existed before.
+        let on_hand_at = HashMap::new();
+        let short = events().filter_map(|event| event.may_leave_short());
+        let holders = short.map(|key| (key.clone(), self.holders(key))).collect();
+        Books { stock, claims, waiting, on_hand_at, holders }
+    }
+
+    fn holders(&self, key: &StockKey) -> Vec<OpenHold> {
+        let hold = |claim: &Claim| {
+            let reserved = claim.lines.get(key).map_or(0, |line| line.reserved);
+            let holder = Holder { claim: claim.key.clone(), reserved };
+            (reserved > 0).then_some(OpenHold { holder, held_since: Some(NOW) })
+        };
+        self.claims.values().filter_map(hold).collect()
     }
 
     /// Writes what the effects name, and nothing else.

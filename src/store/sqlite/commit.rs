@@ -9,6 +9,7 @@
 //! | 6 | read claims | says which rows the claims bring in |
 //! | 7 | read stock | needs the lines of the claims |
 //! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
+//! | | what stood when rows were counted, who holds what may come up short (only with counts and syncs) | of these rows |
 //! | | judge, in memory | |
 //! | 8 | insert inbox keys, with the outcome | |
 //! | 9 | write claims | |
@@ -25,9 +26,10 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, alerts, days, error, read, write};
+use super::{SqliteStore, alerts, days, error, holders, read, write};
 use crate::domain::alert::rows_told;
 use crate::domain::announce::Announcement;
+use crate::domain::books::Books;
 use crate::domain::claim::ClaimKey;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
@@ -99,7 +101,13 @@ async fn load(
     if !waiters.is_empty() {
         claims.extend(read::claims(connection, &waiters).await?);
     }
-    Ok(Loaded { now, seen, books: batch::books(stock, claims, &lines)? })
+    let counts = batch::counts(&fresh);
+    let found = if counts.is_empty() { Vec::new() } else { read::on_hand_at(connection, &counts).await? };
+    let short = batch::possibly_short(&fresh, &stock);
+    let most = batch::most_holders(&claims);
+    let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
+    let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
+    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, ..batch::books(stock, claims, &lines)? } })
 }
 
 async fn write_batch(

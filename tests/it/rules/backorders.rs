@@ -39,7 +39,9 @@ async fn waits_for(shop: &Shop, order: &str, sku: &str) -> i64 {
 async fn changes(shop: &Shop, sku: &str) -> usize {
     let is_of = |announcement: &Announcement| match &announcement.body {
         AnnouncementBody::StockChanged { key, .. } => key.sku.as_str() == sku,
-        AnnouncementBody::LowStock { .. } | AnnouncementBody::ReservationResult(_) => false,
+        AnnouncementBody::LowStock { .. }
+        | AnnouncementBody::StockShortage { .. }
+        | AnnouncementBody::ReservationResult(_) => false,
     };
     shop.announcements().await.iter().filter(|it| is_of(it)).count()
 }
@@ -87,7 +89,9 @@ async fn those_who_waited_are_answered_after_the_event_by_its_cause_under_ids_of
         .iter()
         .filter_map(|announcement| match &announcement.body {
             AnnouncementBody::ReservationResult(answer) => Some((announcement, answer)),
-            AnnouncementBody::StockChanged { .. } | AnnouncementBody::LowStock { .. } => None,
+            AnnouncementBody::StockChanged { .. }
+            | AnnouncementBody::LowStock { .. }
+            | AnnouncementBody::StockShortage { .. } => None,
         })
         .collect();
     let references: Vec<&str> = answers.iter().map(|(_, answer)| answer.reference.as_str()).collect();
