@@ -20,7 +20,10 @@ async fn short(deduct_on: DeductOn) -> Shop {
         created("O-2", &[("A", 3)], json!({"ttl_s": 200})),
         cart("C-1", 1, &[("A", 1)]),
     ];
-    send(&mut shop, orders).await;
+    for order in orders {
+        send_one(&mut shop, order).await;
+        shop.pass(1).await;
+    }
     let now = moment(&shop).await;
     assert_eq!(send_one(&mut shop, counted("N-1", "A", 4, &now)).await, "applied");
     shop
@@ -57,7 +60,7 @@ async fn what_the_same_batch_changed_of_holders_is_told() {
         counted("N-2", "B", 2, &now),
     ];
     assert_eq!(send(&mut shop, batch).await, ["applied"; 4]);
-    // What has no deadline stands behind what has one.
+    // The newest stands first, whatever its deadline.
     assert_eq!(
         shortages(&shop).await,
         ["A 1 of 7, 6 short: order O-3 4; order O-2 3", "B 2 of 3, 1 short: order O-3 3"]
@@ -68,8 +71,10 @@ async fn what_the_same_batch_changed_of_holders_is_told() {
 #[tokio::test]
 async fn a_shortage_names_a_thousand_claims_at_most_and_the_newest_of_them() {
     let mut shop = stocked_with(deducting_on(DeductOn::Shipped), &[("A", 2_000)]).await;
-    let order = |number: i64| created(&format!("O-{number:04}"), &[("A", 1)], json!({"ttl_s": 60 + number}));
-    shop.send((0..1_200).map(order).collect()).await;
+    let order = |number: i64| ordered(&format!("O-{number:04}"), &[("A", 1)]);
+    shop.send((0..100).map(order).collect()).await;
+    shop.pass(1).await;
+    shop.send((100..1_200).map(order).collect()).await;
     let now = moment(&shop).await;
     // Those who call off in the same batch leave room for those behind them.
     let mut batch: Vec<Value> = (1_100..1_200).map(|number| cancelled(&format!("O-{number:04}"))).collect();
