@@ -10,9 +10,10 @@
 mod lead;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -48,6 +49,8 @@ pub struct Parts<S> {
     pub store: S,
     /// Batches of this worker as they are committed; some may be missing.
     pub committed: mpsc::Receiver<OutboxBatch>,
+    /// Names this relay where leases are given: a random id, another one for each relay.
+    pub holder: Uuid,
     /// Makes records.
     pub encoder: Encoder,
     /// How long the lease lasts without renewal.
@@ -94,7 +97,6 @@ pub enum Step {
 pub struct Relay<K, S> {
     sink: K,
     parts: Parts<S>,
-    holder: Uuid,
     waiting: VecDeque<OutboxBatch>,
     leading: Option<Leading>,
     trouble: Delays,
@@ -117,16 +119,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
     /// A relay to a sink.
     pub fn new(sink: K, parts: Parts<S>) -> Self {
         let trouble = RetryPolicy::AWAY.delays();
-        Self {
-            sink,
-            parts,
-            holder: Uuid::new_v4(),
-            waiting: VecDeque::new(),
-            leading: None,
-            trouble,
-            refusals: 0,
-            drain_until: None,
-        }
+        Self { sink, parts, waiting: VecDeque::new(), leading: None, trouble, refusals: 0, drain_until: None }
     }
 
     /// Steps until it is drained.
@@ -188,11 +181,12 @@ impl<K: Sink, S: Store> Relay<K, S> {
     async fn stand_by(&mut self) {
         self.parts.metrics.relay_leader(false);
         self.waiting.clear();
-        let until = tokio::time::Instant::now() + (self.parts.lease / 3).min(LONGEST_STANDBY);
+        let until = Instant::now() + (self.parts.lease / 3).min(LONGEST_STANDBY);
         // The drain begins after the last hand-over: the end of the one must not keep the other from being heard.
         let mut may_come = true;
         loop {
             tokio::select! {
+                biased;
                 () = self.parts.drain.cancelled() => return,
                 () = tokio::time::sleep_until(until) => return,
                 batch = self.parts.committed.recv(), if may_come => may_come = batch.is_some(),
@@ -216,7 +210,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
             return Ok(Step::Drained);
         }
         let seconds = self.parts.lease.as_secs().max(1) as i64;
-        let Some(lease) = self.parts.store.take_lease(self.holder, seconds).await? else {
+        let Some(lease) = self.parts.store.take_lease(self.parts.holder, seconds).await? else {
             return Ok(if self.parts.drain.is_cancelled() { Step::Drained } else { Step::Standby });
         };
         let mut renewed = Instant::now();
@@ -341,6 +335,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
     async fn wait(&mut self) {
         // Time-out, hand-over and the wish to drain all end the wait; what is there is looked up afterwards.
         tokio::select! {
+            biased;
             batch = self.parts.committed.recv() => match batch {
                 Some(batch) => self.waiting.push_back(batch),
                 // Nobody commits any more in this worker; others may.

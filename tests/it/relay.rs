@@ -75,6 +75,7 @@ impl Street {
         let parts = relay::Parts {
             store: self.shop.store.clone(),
             committed: handed_over,
+            holder: Uuid::new_v4(),
             encoder: Encoder::json(self.topics.clone(), "holdfast"),
             lease,
             metrics: Metrics::new(),
