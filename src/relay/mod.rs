@@ -244,7 +244,15 @@ impl<K: Sink, S: Store> Relay<K, S> {
         if target.is_some_and(|target| leading.progress.batch >= target) {
             return self.resign(leading).await;
         }
-        let batches = self.next_batches(leading.progress.batch).await?;
+        let batches = match self.next_batches(leading.progress.batch).await {
+            Ok(batches) => batches,
+            Err(trouble @ Trouble::Final(_)) => {
+                // One that stood still for longer than published batches are kept looks for what another has published.
+                renew(&self.parts, leading.lease, &mut leading.renewed).await?;
+                return Err(trouble);
+            }
+            Err(trouble) => return Err(trouble),
+        };
         let Some(last) = batches.last() else {
             if target.is_some() {
                 return self.resign(leading).await;
