@@ -65,7 +65,10 @@ impl Sitting<'_> {
         record: Option<&Record>,
         seen: Seen,
     ) -> Result<Outcome, Broken> {
-        if let Some((reason, detail)) = self.impossible(envelope, seen) {
+        // What was seen before is known, wherever the clock was set since.
+        if !matches!(seen, Seen::Before(_))
+            && let Some((reason, detail)) = self.impossible(envelope, seen)
+        {
             return Ok(self.bury(record, reason, detail.into()));
         }
         let known = match seen {
