@@ -12,6 +12,7 @@ pub mod health;
 pub mod http;
 pub mod metrics;
 mod one_file;
+pub mod planted_bug;
 pub mod ports;
 pub mod relay;
 pub mod retry;

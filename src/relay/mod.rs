@@ -22,6 +22,7 @@ use crate::domain::words::Timestamp;
 use crate::fail_point::fail_point;
 use crate::health::Pulse;
 use crate::metrics::Metrics;
+use crate::planted_bug::{PlantedBug, is_planted};
 use crate::ports::{Lease, OutboxBatch, OutboxStatus, OutputRecord, Progress, Sink, Store, StoreError};
 use crate::retry::{Delays, RetryPolicy};
 use crate::wire::encode::Encoder;
@@ -268,8 +269,15 @@ impl<K: Sink, S: Store> Relay<K, S> {
         let size = records.len();
         fail_point("before_publish");
         let started = Instant::now();
-        let published = self.sink.publish(records, progress);
-        renewing(&self.parts, leading.lease, &mut leading.renewed, published).await?;
+        let told = if is_planted(PlantedBug::ProgressForgotten) { leading.progress } else { progress };
+        let published = self.sink.publish(records, told);
+        let published = renewing(&self.parts, leading.lease, &mut leading.renewed, published).await;
+        if is_planted(PlantedBug::FenceIgnored) && matches!(published, Err(Trouble::Fenced(_))) {
+            self.sink.open().await?;
+            self.leading = Some(leading);
+            return Ok(Step::Leading);
+        }
+        published?;
         self.refusals = 0;
         fail_point("after_publish");
         self.parts.metrics.published(announcements as u64, started.elapsed());
@@ -306,7 +314,8 @@ impl<K: Sink, S: Store> Relay<K, S> {
         let mut waited = false;
         while records < MOST_RECORDS {
             self.take_handed_over(next);
-            if self.waiting.front().is_some_and(|batch| batch.number == next) {
+            let follows = |batch: &OutboxBatch| batch.number == next || is_planted(PlantedBug::HandOverGap);
+            if self.waiting.front().is_some_and(follows) {
                 batches.extend(self.waiting.pop_front());
             } else if !batches.is_empty() {
                 break;
