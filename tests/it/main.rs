@@ -44,6 +44,9 @@ mod schema;
 mod servers;
 mod settings;
 mod shop;
+#[cfg(feature = "simulation")]
+#[path = "../simulation/mod.rs"]
+mod simulation;
 mod sqlite_file;
 mod store_parity;
 mod upkeep;
