@@ -5,6 +5,8 @@ PYTHON ?= python3
 BUS ?= kafka
 # Arguments of `make run`, `make watch` and `make retail`, for example: make run ARGS='--for 1m --rate 500'
 ARGS ?=
+# How many seeds `make simulate` runs; ARGS='--seed 4711' runs one of them and tells all that happens in it.
+SEEDS ?= 20000
 # What `make deny` checks. Only `advisories` needs the network: it reads the RustSec database. Without it:
 # make deny DENY='bans licenses sources'
 DENY ?= advisories bans licenses sources
@@ -21,7 +23,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The targets share one build folder and two processor cores.
 .NOTPARALLEL:
-.PHONY: help setup toolchain servers build run watch test lint retail mutants fuzz deny
+.PHONY: help setup toolchain servers build run watch test simulate lint retail mutants fuzz deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +52,9 @@ test: setup servers lint ## Lint, run every test against real servers, print the
 		$(PYTHON) tools/matrix.py target/reports/tests.txt && [ -z "$$failed" ]
 	$(PYTHON) tools/count_tests.py
 	$(PYTHON) tools/check_compose.py
+
+simulate: toolchain ## Run the core under every fault that one thread can make (SEEDS=... ARGS=...)
+	cargo run --release --features simulation --bin simulate -- --seeds $(SEEDS) --json target/reports/simulate.json $(ARGS)
 
 lint: ## Check format and lints
 	cargo fmt --check

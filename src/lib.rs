@@ -18,6 +18,7 @@ pub mod http;
 pub mod metrics;
 #[cfg(feature = "adapters")]
 mod one_file;
+pub mod planted_bug;
 pub mod ports;
 pub mod relay;
 pub mod retry;

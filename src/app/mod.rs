@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use crate::http::bind;
 pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
@@ -181,6 +182,7 @@ async fn start(listener: Option<TcpListener>, settings: Settings, stop: Cancella
             relay::Parts {
                 store: publishing.clone(),
                 committed,
+                holder: Uuid::new_v4(),
                 encoder,
                 lease: Duration::from_secs(settings.relay.lease_s),
                 metrics: metrics.clone(),

@@ -8,6 +8,7 @@ use super::event::{Cause, ClaimExpired, Envelope, Event, ToldAt, Trace};
 use super::orders::{self, Conclusion, IGNORED};
 use super::verdict::Verdict;
 use super::{carts, goods};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// How long a claim that cannot be released waits for its next turn, in seconds: time for a person to look at it.
 const BROKEN_CLAIM_DELAY_SECONDS: i64 = 3_600;
@@ -57,7 +58,11 @@ impl Fold<'_> {
     fn apply_remembered(&mut self, created: &Event) -> Result<(), Broken> {
         let Some(key) = created.claim_key() else { return Ok(()) };
         let Some(claim) = self.books.claims.get_mut(&key) else { return Ok(()) };
-        for remembered in std::mem::take(&mut claim.remembered) {
+        let mut waiting = std::mem::take(&mut claim.remembered);
+        if is_planted(PlantedBug::RememberedReversed) {
+            waiting.reverse();
+        }
+        for remembered in waiting {
             self.apply_one(&remembered.cause, &remembered.trace, &remembered.event, ToldAt::Unknown)?;
         }
         Ok(())
@@ -69,7 +74,8 @@ impl Fold<'_> {
 /// the comparison of claims with counters tells of it.
 fn expired(work: &mut Work<'_, '_>, event: &ClaimExpired) -> Result<Conclusion, Broken> {
     let due = work.claim(&event.claim).and_then(|claim| claim.expires_at);
-    if due != Some(event.deadline) || event.deadline > work.now() {
+    let is_due = due == Some(event.deadline) && event.deadline <= work.now();
+    if !is_due && !is_planted(PlantedBug::ExpiryUnchecked) {
         return Ok(IGNORED);
     }
     let Some(mut claim) = work.take_claim(&event.claim) else { return Ok(IGNORED) };

@@ -16,6 +16,7 @@ use super::rules::Rules;
 use super::stock::{Counters, Level, Snapshot, StockRow};
 use super::waiting::WaitingList;
 use super::words::{StockKey, Timestamp};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// The rows that the events of a batch touch, as they were loaded under their locks.
 #[derive(Clone, Debug, Default)]
@@ -311,7 +312,7 @@ impl Fold<'_> {
             row.next_level(for_level)
         };
         let after = row.snapshot();
-        self.effects.movements.push(Movement {
+        let movement = Movement {
             key: key.clone(),
             version: row.version,
             kind: movement_kind(origin.cause.event_type, &change, created || (!counted && !filled)),
@@ -321,7 +322,11 @@ impl Fold<'_> {
             trace: origin.trace.clone(),
             reason: origin.reason.clone(),
             operator: origin.operator.clone(),
-        });
+        };
+        let of_this_event = |last: &Movement| Arc::ptr_eq(&last.cause, &origin.cause);
+        if !is_planted(PlantedBug::MovementMissing) || !self.effects.movements.last().is_some_and(of_this_event) {
+            self.effects.movements.push(movement);
+        }
         self.effects.announcements.push(Announcement {
             cause: origin.cause.clone(),
             trace: origin.trace.clone(),
@@ -329,7 +334,7 @@ impl Fold<'_> {
         });
         let first_units = before.level == Level::Unstocked && after.level == Level::Normal;
         if after.level != before.level && !first_units {
-            self.effects.announcements.push(Announcement {
+            let announcement = Announcement {
                 cause: origin.cause.clone(),
                 trace: origin.trace.clone(),
                 body: AnnouncementBody::LowStock {
@@ -341,7 +346,11 @@ impl Fold<'_> {
                     warning_threshold: row.warning_threshold,
                     critical_threshold: row.critical_threshold,
                 },
-            });
+            };
+            if is_planted(PlantedBug::LowStockTwice) {
+                self.effects.announcements.push(announcement.clone());
+            }
+            self.effects.announcements.push(announcement);
         }
         let rows = if created {
             &mut self.effects.created

@@ -10,6 +10,7 @@ use super::orders::{Conclusion, IGNORED, available_with, first_reason, unsellabl
 use super::stock::Counters;
 use super::verdict::Verdict;
 use super::words::{Line, StockKey, Timestamp};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// Applies `cart-updated`. Its time orders the updates of a cart without versions.
 pub(super) fn updated(work: &mut Work<'_, '_>, event: &CartUpdated, told_at: ToldAt) -> Result<Conclusion, Broken> {
@@ -39,7 +40,7 @@ pub(super) fn updated(work: &mut Work<'_, '_>, event: &CartUpdated, told_at: Tol
 /// time that only says when the event arrived has no such meaning: the order of arrival decides.
 fn is_stale(claim: &Claim, event: &CartUpdated, told_at: ToldAt, time: Timestamp) -> bool {
     match (event.version, claim.version) {
-        (Some(version), Some(last)) => version <= last,
+        (Some(version), Some(last)) => version <= last && !is_planted(PlantedBug::StaleCartAccepted),
         (Some(_), None) => false,
         (None, _) => claim.updated_time.is_some_and(|last| match told_at {
             ToldAt::Publisher(_) => time <= last,
@@ -64,7 +65,7 @@ fn hold(
         lines.push(raise(work, claim, line, too_old)?);
     }
     if claim.reserves() {
-        if !held_before {
+        if !held_before || is_planted(PlantedBug::DeadlineExtended) {
             claim.first_held_at = Some(work.now());
         }
         let first = claim.first_held_at.unwrap_or(work.now());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::words::{StockKey, Timestamp};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// Whether units of a SKU may be promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -182,7 +183,7 @@ impl StockRow {
         match self.level {
             Level::Unstocked if self.counters.on_hand == 0 => Level::Unstocked,
             Level::Unstocked => plain,
-            current if plain <= current => plain,
+            current if plain <= current || is_planted(PlantedBug::HysteresisForgotten) => plain,
             current => self.climb(current, plain, available),
         }
     }

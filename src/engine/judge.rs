@@ -9,6 +9,7 @@ use crate::domain::event::{Envelope, EventKey, Fingerprint};
 use crate::domain::rules::Rules;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Day, Timestamp};
+use crate::planted_bug::{PlantedBug, is_planted};
 use crate::ports::{DeadLetter, DeadLetterReason, Entry, Judged, Loaded, Outcome, Record, Seen};
 
 /// What the judgement depends on besides the batch.
@@ -67,12 +68,16 @@ impl Sitting<'_> {
         record: Option<&Record>,
         seen: Seen,
     ) -> Result<Outcome, Broken> {
-        if let Some((reason, detail)) = self.impossible(envelope, seen) {
+        // What was seen before is known, wherever the clock was set since.
+        if !matches!(seen, Seen::Before(_))
+            && let Some((reason, detail)) = self.impossible(envelope, seen)
+        {
             return Ok(self.bury(record, reason, detail.into()));
         }
         // A count that was believed once is a duplicate later, however old it is by then.
         let too_far = self.impossible_count(envelope);
         let known = match seen {
+            Seen::Before(_) if is_planted(PlantedBug::InboxSkipped) => None,
             Seen::Before(fingerprint) => Some(fingerprint),
             Seen::New | Seen::DayClosed | Seen::DayAhead => {
                 match self.met.entry((envelope.day, envelope.cause.source.clone(), envelope.key)) {

@@ -14,6 +14,7 @@ use crate::domain::words::Timestamp;
 use crate::fail_point::fail_point;
 use crate::health::Pulse;
 use crate::metrics::Metrics;
+use crate::planted_bug::{PlantedBug, is_planted};
 use crate::ports::{
     BatchLimit, Committed, Delivery, Entry, OutboxBatch, Outcome, Source, SourceError, Store, StoreError,
 };
@@ -115,6 +116,10 @@ impl<Src: Source, S: Store> Engine<Src, S> {
         let size = deliveries.len();
         fail_point("after_poll");
         let Some(entries) = self.decode(deliveries).await else { return Ok(Step::Ended) };
+        if is_planted(PlantedBug::SettledBeforeCommit) {
+            self.source.settle(receipt, &vec![Outcome::Ignored; size]).await?;
+            return Ok(self.commit(&entries).await?.map_or(Step::Ended, |_| Step::Committed(size)));
+        }
         let Some(committed) = self.commit(&entries).await? else { return Ok(Step::Ended) };
         fail_point("after_commit");
         self.count(&entries, &committed.outcomes);
@@ -163,6 +168,7 @@ impl<Src: Source, S: Store> Engine<Src, S> {
             .run(
                 stop,
                 |error| match error {
+                    StoreError::Transient(_) if is_planted(PlantedBug::FailedBatchSkipped) => Verdict::GiveUp,
                     StoreError::Transient(_) => Verdict::TryAgain,
                     StoreError::Fatal(_) => Verdict::GiveUp,
                 },
@@ -187,6 +193,9 @@ impl<Src: Source, S: Store> Engine<Src, S> {
             Err(GaveUp::Stopped(error)) => {
                 tracing::warn!(engine = name, %error, "stopping with a batch that is not committed; it will be delivered again");
                 Ok(None)
+            }
+            Err(GaveUp::Final(StoreError::Transient(_))) if is_planted(PlantedBug::FailedBatchSkipped) => {
+                Ok(Some(Committed { outcomes: vec![Outcome::Ignored; entries.len()], outbox: None, repeats: 0 }))
             }
             Err(GaveUp::Final(error)) => Err(EngineError::Store(error)),
         }

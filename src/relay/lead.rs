@@ -1,6 +1,6 @@
 //! Leading: from where on, how the lease is kept, and what ends it.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::{Parts, RelayError};
 use crate::ports::{Lease, OutboxStatus, Progress, SinkError, Store, StoreError};
@@ -84,6 +84,7 @@ pub(super) async fn renewing<T, S: Store>(
         let mut renewal = std::pin::pin!(renew(parts, lease, renewed));
         // The sink goes on meanwhile: it may hold what the renewal waits for, where both are one file.
         tokio::select! {
+            biased;
             renewal = renewal.as_mut() => still_leads(renewal)?,
             done = work.as_mut() => {
                 still_leads(renewal.await)?;

@@ -10,9 +10,10 @@
 mod lead;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use crate::domain::words::Timestamp;
 use crate::fail_point::fail_point;
 use crate::health::Pulse;
 use crate::metrics::Metrics;
+use crate::planted_bug::{PlantedBug, is_planted};
 use crate::ports::{Lease, OutboxBatch, OutboxStatus, OutputRecord, Progress, Sink, Store, StoreError};
 use crate::retry::{Delays, RetryPolicy};
 use crate::wire::encode::Encoder;
@@ -48,6 +50,8 @@ pub struct Parts<S> {
     pub store: S,
     /// Batches of this worker as they are committed; some may be missing.
     pub committed: mpsc::Receiver<OutboxBatch>,
+    /// Names this relay where leases are given: a random id, another one for each relay.
+    pub holder: Uuid,
     /// Makes records.
     pub encoder: Encoder,
     /// How long the lease lasts without renewal.
@@ -94,7 +98,6 @@ pub enum Step {
 pub struct Relay<K, S> {
     sink: K,
     parts: Parts<S>,
-    holder: Uuid,
     waiting: VecDeque<OutboxBatch>,
     leading: Option<Leading>,
     trouble: Delays,
@@ -117,16 +120,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
     /// A relay to a sink.
     pub fn new(sink: K, parts: Parts<S>) -> Self {
         let trouble = RetryPolicy::AWAY.delays();
-        Self {
-            sink,
-            parts,
-            holder: Uuid::new_v4(),
-            waiting: VecDeque::new(),
-            leading: None,
-            trouble,
-            refusals: 0,
-            drain_until: None,
-        }
+        Self { sink, parts, waiting: VecDeque::new(), leading: None, trouble, refusals: 0, drain_until: None }
     }
 
     /// Steps until it is drained.
@@ -188,11 +182,12 @@ impl<K: Sink, S: Store> Relay<K, S> {
     async fn stand_by(&mut self) {
         self.parts.metrics.relay_leader(false);
         self.waiting.clear();
-        let until = tokio::time::Instant::now() + (self.parts.lease / 3).min(LONGEST_STANDBY);
+        let until = Instant::now() + (self.parts.lease / 3).min(LONGEST_STANDBY);
         // The drain begins after the last hand-over: the end of the one must not keep the other from being heard.
         let mut may_come = true;
         loop {
             tokio::select! {
+                biased;
                 () = self.parts.drain.cancelled() => return,
                 () = tokio::time::sleep_until(until) => return,
                 batch = self.parts.committed.recv(), if may_come => may_come = batch.is_some(),
@@ -216,7 +211,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
             return Ok(Step::Drained);
         }
         let seconds = self.parts.lease.as_secs().max(1) as i64;
-        let Some(lease) = self.parts.store.take_lease(self.holder, seconds).await? else {
+        let Some(lease) = self.parts.store.take_lease(self.parts.holder, seconds).await? else {
             return Ok(if self.parts.drain.is_cancelled() { Step::Drained } else { Step::Standby });
         };
         let mut renewed = Instant::now();
@@ -250,7 +245,15 @@ impl<K: Sink, S: Store> Relay<K, S> {
         if target.is_some_and(|target| leading.progress.batch >= target) {
             return self.resign(leading).await;
         }
-        let batches = self.next_batches(leading.progress.batch).await?;
+        let batches = match self.next_batches(leading.progress.batch).await {
+            Ok(batches) => batches,
+            Err(trouble @ Trouble::Final(_)) => {
+                // One that stood still for longer than published batches are kept looks for what another has published.
+                renew(&self.parts, leading.lease, &mut leading.renewed).await?;
+                return Err(trouble);
+            }
+            Err(trouble) => return Err(trouble),
+        };
         let Some(last) = batches.last() else {
             if target.is_some() {
                 return self.resign(leading).await;
@@ -266,8 +269,15 @@ impl<K: Sink, S: Store> Relay<K, S> {
         let size = records.len();
         fail_point("before_publish");
         let started = Instant::now();
-        let published = self.sink.publish(records, progress);
-        renewing(&self.parts, leading.lease, &mut leading.renewed, published).await?;
+        let told = if is_planted(PlantedBug::ProgressForgotten) { leading.progress } else { progress };
+        let published = self.sink.publish(records, told);
+        let published = renewing(&self.parts, leading.lease, &mut leading.renewed, published).await;
+        if is_planted(PlantedBug::FenceIgnored) && matches!(published, Err(Trouble::Fenced(_))) {
+            self.sink.open().await?;
+            self.leading = Some(leading);
+            return Ok(Step::Leading);
+        }
+        published?;
         self.refusals = 0;
         fail_point("after_publish");
         self.parts.metrics.published(announcements as u64, started.elapsed());
@@ -304,7 +314,8 @@ impl<K: Sink, S: Store> Relay<K, S> {
         let mut waited = false;
         while records < MOST_RECORDS {
             self.take_handed_over(next);
-            if self.waiting.front().is_some_and(|batch| batch.number == next) {
+            let follows = |batch: &OutboxBatch| batch.number == next || is_planted(PlantedBug::HandOverGap);
+            if self.waiting.front().is_some_and(follows) {
                 batches.extend(self.waiting.pop_front());
             } else if !batches.is_empty() {
                 break;
@@ -341,6 +352,7 @@ impl<K: Sink, S: Store> Relay<K, S> {
     async fn wait(&mut self) {
         // Time-out, hand-over and the wish to drain all end the wait; what is there is looked up afterwards.
         tokio::select! {
+            biased;
             batch = self.parts.committed.recv() => match batch {
                 Some(batch) => self.waiting.push_back(batch),
                 // Nobody commits any more in this worker; others may.

@@ -85,6 +85,9 @@ mod servers;
 #[cfg(feature = "adapters")]
 mod settings;
 mod shop;
+#[cfg(feature = "simulation")]
+#[path = "../simulation/mod.rs"]
+mod simulation;
 #[cfg(feature = "adapters")]
 mod sqlite_file;
 #[cfg(feature = "adapters")]

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::kafka_support::{DEADLINE, Ground, until};
-use crate::shop::{OnPostgres, Shop, record, registered};
+use crate::shop::{OnPostgres, Shop, Tampering, record, registered};
 
 /// A shop with topics of its own.
 struct Street {
@@ -75,6 +75,7 @@ impl Street {
         let parts = relay::Parts {
             store: self.shop.store.clone(),
             committed: handed_over,
+            holder: Uuid::new_v4(),
             encoder: Encoder::json(self.topics.clone(), "holdfast"),
             lease,
             metrics: Metrics::new(),
@@ -193,6 +194,25 @@ async fn a_draining_leader_leaves_what_was_committed_later_to_others() {
     assert_eq!((status.published_number, status.last_number), (1, 2));
     // And publishes it, at once.
     let mut heir = street.relay(street.sink(), Duration::from_secs(10));
+    assert_eq!(publish_all(&mut heir, &street.shop.store).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_stood_still_for_longer_than_batches_are_kept_stands_by() {
+    let mut street = Street::open(None).await;
+    let lease = Duration::from_secs(600);
+    let mut stood_still = street.relay(street.sink(), lease);
+    assert_eq!(stood_still.relay.step().await.expect("it should lead"), Step::Leading);
+    street.shop.tamper(Tampering::LeaseEnds { in_seconds: -1 }).await;
+    let mut heir = street.relay(street.sink(), lease);
+    for sku in ["A", "B"] {
+        street.shop.send_one(registered(sku, 1)).await;
+    }
+    publish_all(&mut heir, &street.shop.store).await;
+    street.shop.tamper(Tampering::OutboxLost { numbers: 1..=1 }).await;
+    // It looks for what follows on what it knows before it looks at its lease.
+    assert_eq!(stood_still.relay.step().await.expect("another one publishes"), Step::Standby);
+    street.shop.send_one(registered("C", 1)).await;
     assert_eq!(publish_all(&mut heir, &street.shop.store).await, 1);
 }
 

@@ -11,14 +11,15 @@ use holdfast::domain::event::{Envelope, Trace};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::waiting::WaitingList;
 use holdfast::domain::words::{Day, StockKey, Timestamp};
+use holdfast::planted_bug::{PlantedBug, is_planted};
 use holdfast::ports::{
     Committed, DeadLetter, Entry, Judge, Judged, Loaded, MovementView, OutboxBatch, Seen, StoreError,
 };
 use holdfast::store::Retention;
 use holdfast::wire::identity::alert_id;
 
-use super::tables::{Given, Identity, OpenDay, SetAside, Tables};
-use super::{ModelStore, Step};
+use super::tables::{Given, Identity, Journaled, OpenDay, SetAside, Tables};
+use super::{ModelStore, Step, others_come_between};
 
 /// How often a batch begins again before it waits like any transient trouble.
 const MOST_ATTEMPTS: usize = 1_000;
@@ -51,17 +52,19 @@ impl ModelStore {
             let Read { loaded, days, writes } = self.database.look(|tables| read(tables, entries, &self.retention));
             let now = loaded.now;
             self.faults.reach(Step::Loaded)?;
-            // Others come between.
-            tokio::task::yield_now().await;
+            others_come_between().await;
             let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
             self.faults.reach(Step::Judged)?;
-            tokio::task::yield_now().await;
+            others_come_between().await;
             let written = self.database.change(|tables| {
                 if tables.writes != writes {
                     return Ok(None);
                 }
                 check(&judged)?;
-                self.faults.reach(Step::BeforeCommit)?;
+                if let Err(died) = self.faults.reach(Step::BeforeCommit) {
+                    lose_numbers(tables, &judged);
+                    return Err(died);
+                }
                 file(tables, entries, &days, now);
                 Ok(Some(write(tables, entries, judged, now)))
             })?;
@@ -250,9 +253,22 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
     forget_empty_lines(tables, &judged);
     append(tables, &judged, now);
     follow_levels(tables, &judged.effects.announcements, now);
-    let Judged { outcomes, effects, dead_letters, .. } = judged;
+    let Judged { outcomes, effects, dead_letters, fresh, .. } = judged;
     let dead_letters = dead_letters.into_iter().filter(|letter| tables.bury(letter, now)).collect();
-    Committed { outcomes, outbox: announce(tables, effects.announcements, dead_letters, now), repeats: 0 }
+    let outbox = announce(tables, effects.announcements, dead_letters, now);
+    if let Some(journal) = &mut tables.journal {
+        let (entries, outcomes, outbox) = (entries.to_vec(), outcomes.clone(), outbox.clone());
+        journal.push(Journaled { now, entries, fresh, outcomes, outbox });
+    }
+    Committed { outcomes, outbox, repeats: 0 }
+}
+
+/// What becomes of numbers that are given before the last statement of a transaction that fails.
+fn lose_numbers(tables: &mut Tables, judged: &Judged) {
+    if is_planted(PlantedBug::NumberGivenEarly) && !judged.effects.announcements.is_empty() {
+        tables.last_number += 1;
+        tables.last_seq += judged.effects.announcements.len() as i64;
+    }
 }
 
 /// The answer that a claim was given by a batch, under the numbers that the batch is going to have.

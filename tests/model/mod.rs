@@ -14,10 +14,12 @@ mod tables;
 mod upkeep;
 mod verify;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 pub use faults::Step;
-pub use tables::{OpenDay, Tables};
+pub use tables::{Journaled, OpenDay, SetAside, Tables};
 
 use holdfast::domain::words::Timestamp;
 use holdfast::store::Retention;
@@ -49,6 +51,20 @@ impl ModelDatabase {
     pub fn move_clock(&self, seconds: i64) {
         self.change(|tables| tables.clock = tables.clock.plus_seconds(seconds));
     }
+}
+
+/// Lets others come between. Who that is decides whoever drives the writers, at once: a runtime's own yielding would have
+/// all of them go on first.
+async fn others_come_between() {
+    let mut have_come = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut have_come, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// One worker's store on a database. Clones share what befalls it.

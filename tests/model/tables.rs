@@ -10,7 +10,7 @@ use holdfast::domain::event::{Cause, EventKey, Fingerprint};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::verdict::Verdict;
 use holdfast::domain::words::{Day, Reference, StockKey, Timestamp};
-use holdfast::ports::{DeadLetter, Lease, MovementView, OutboxBatch, Position, PublishedMark};
+use holdfast::ports::{DeadLetter, Entry, Lease, MovementView, OutboxBatch, Outcome, Position, PublishedMark};
 use uuid::Uuid;
 
 /// The identity of an event: its day, its source and its key.
@@ -67,6 +67,21 @@ pub struct KeptLetter {
     pub recorded_at: Timestamp,
 }
 
+/// One transaction as it was committed.
+#[derive(Clone, Debug)]
+pub struct Journaled {
+    /// The clock that it was judged by.
+    pub now: Timestamp,
+    /// What it was given.
+    pub entries: Vec<Entry>,
+    /// The entries whose identity was new, by index, with their verdict.
+    pub fresh: Vec<(usize, Verdict)>,
+    /// How each entry ended.
+    pub outcomes: Vec<Outcome>,
+    /// What it announces.
+    pub outbox: Option<OutboxBatch>,
+}
+
 /// Everything that is kept.
 #[derive(Clone, Debug)]
 pub struct Tables {
@@ -108,6 +123,8 @@ pub struct Tables {
     pub epoch: i64,
     /// How far publishing has come.
     pub mark: PublishedMark,
+    /// Every transaction in the order of their commits, for whoever wants to know; no database keeps that.
+    pub journal: Option<Vec<Journaled>>,
 }
 
 impl Tables {
@@ -133,6 +150,7 @@ impl Tables {
             lease: None,
             epoch: 0,
             mark: PublishedMark::default(),
+            journal: None,
         }
     }
 

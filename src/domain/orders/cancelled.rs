@@ -10,6 +10,7 @@ use crate::domain::event::{Event, OrderCancelled};
 use crate::domain::stock::Counters;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Line, StockKey};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// Applies `order-cancelled`. What counts is what the claim's own lines still hold.
 pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancelled) -> Result<Conclusion, Broken> {
@@ -24,6 +25,7 @@ pub(in crate::domain) fn cancelled(work: &mut Work<'_, '_>, event: &OrderCancell
     let step = if stale || repeated { Step::Nothing } else { step(state, trigger) };
     let conclusion = match step {
         Step::Nothing => IGNORED,
+        Step::Tombstone if is_planted(PlantedBug::TombstoneForgotten) => IGNORED,
         Step::Tombstone => {
             claim.state = ClaimState::Cancelled;
             (Verdict::Applied, None)

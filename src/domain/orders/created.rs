@@ -14,6 +14,7 @@ use crate::domain::rules::DeductOn;
 use crate::domain::stock::Counters;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Line, Reference, StockKey};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// Applies `order-created`. The claim may have been made by an event that overtook this one.
 pub(in crate::domain) fn created(work: &mut Work<'_, '_>, event: &OrderCreated) -> Result<Conclusion, Broken> {
@@ -116,7 +117,7 @@ impl OwnCart {
     pub fn convert(self, work: &mut Work<'_, '_>) -> Result<(), Broken> {
         let Some(mut cart) = self.claim else { return Ok(()) };
         for (key, line) in &mut cart.lines {
-            if line.reserved > 0 {
+            if line.reserved > 0 && !is_planted(PlantedBug::ConvertedCartHolds) {
                 work.add(key, Counters { cart_held: -line.reserved, ..Counters::default() })?;
                 line.reserved = 0;
             }
@@ -153,6 +154,11 @@ fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> 
     };
     if refused {
         cart.keep(work);
+        if is_planted(PlantedBug::RefusalGrants) {
+            for line in lines.iter().filter(|line| line.reason.is_none()) {
+                take(work, claim, &line.key, line.granted, false)?;
+            }
+        }
         claim.state = ClaimState::Refused;
         claim.expires_at = None;
         return Ok(refusal(claim, lines));

@@ -21,6 +21,7 @@ use super::rules::DeductOn;
 use super::stock::{Counters, Status};
 use super::verdict::Verdict;
 use super::words::{Line, StockKey};
+use crate::planted_bug::{PlantedBug, is_planted};
 
 /// The end of an event: how it is counted, and the answer if it gets one.
 pub(super) type Conclusion = (Verdict, Option<Answer>);
@@ -152,7 +153,9 @@ fn give_back(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: 
     }
     let from_reserved = held.min(line.reserved);
     let from_deducted = held - from_reserved;
-    line.reserved -= from_reserved;
+    if !is_planted(PlantedBug::ReleasedTwice) {
+        line.reserved -= from_reserved;
+    }
     line.deducted -= from_deducted;
     work.add(key, Counters { on_hand: from_deducted, order_reserved: -from_reserved, ..Counters::default() })?;
     Ok(units)

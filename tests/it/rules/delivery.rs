@@ -1,6 +1,6 @@
 //! Rules for every event: exactly once, conflicts, the same fact again, days and times.
 
-use holdfast::ports::Outcome;
+use holdfast::ports::{Loaded, Outcome, Store};
 use holdfast::store::Upkeep;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::{
     Shop, cancelled, cancelled_part, cart, confirmed, created, received, retold, send, send_one, shipped, sku, stocked,
     told, with, words,
 };
-use crate::shop::{Tampering, day, event, fresh, lines, ordered, record, registered};
+use crate::shop::{Tampering, day, decoded, event, fresh, lines, ordered, record, registered};
 
 #[tokio::test]
 async fn the_same_event_takes_effect_once_within_a_batch_and_over_batches() {
@@ -250,6 +250,22 @@ async fn an_event_from_the_future_is_buried_beyond_the_allowed_skew() {
     let order = with(ordered("O-9", &[("A", 1)]), json!({"id": ahead.to_string()}));
     assert_eq!(send_one(&mut shop, order).await, "dead_lettered impossible_time");
     assert_eq!(shop.units("A").await, (8, 0, 0, 8));
+}
+
+#[tokio::test]
+async fn what_took_effect_is_a_duplicate_although_the_clock_was_set_back() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let now = holdfast::wire::instant::format(shop.store.outbox_status().await.expect("a clock").now);
+    let order = with(ordered("O-1", &[("A", 1)]), json!({"time": now}));
+    let deliveries = vec![record(order.to_string().into_bytes())];
+    assert_eq!(shop.deliver(deliveries.clone()).await, [Outcome::Applied]);
+    let (entries, bench) = (decoded(deliveries), shop.bench());
+    let an_hour_before =
+        |loaded: Loaded| bench.judge(&entries, Loaded { now: loaded.now.plus_seconds(-3_600), ..loaded });
+    let committed = shop.store.commit(&entries, &an_hour_before).await.expect("it should commit");
+    assert_eq!(committed.outcomes, [Outcome::Duplicate]);
+    assert_eq!(shop.dead_letters().await, []);
+    assert_eq!(shop.units("A").await, (9, 0, 0, 9));
 }
 
 #[tokio::test]

@@ -127,6 +127,8 @@ async fn every_command_in_the_text_of_a_document_does_what_it_says() {
                 make.arg("--dry-run");
                 make
             }
+            // What it runs is a part of what runs it.
+            ["cargo", "test", "--no-default-features"] => continue,
             ["python3", ..] => Command::new("python3"),
             ["holdfast", ..] => installation.command(&[]),
             other => panic!("no test knows how to run {other:?}"),
