@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::claim::ClaimState;
 use super::event::{Cause, Trace};
+use super::reconciliation::{Figure, FigureSource, Resolution};
 use super::stock::{Counters, Level, Snapshot};
 use super::words::{Reference, StockKey, Timestamp};
 
@@ -223,6 +224,21 @@ pub enum AnnouncementBody {
     },
     /// `reservation-result`: the answer to a request.
     ReservationResult(Answer),
+    /// `stock-drift`: a figure differs from what another side says.
+    StockDrift {
+        /// The row.
+        key: StockKey,
+        /// Whose figure it was compared with.
+        source: FigureSource,
+        /// Which figure.
+        field: Figure,
+        /// Our figure.
+        ours: i64,
+        /// The other one; `None` when it is missing.
+        theirs: Option<i64>,
+        /// How it is settled, where that is decided.
+        resolution: Option<Resolution>,
+    },
 }
 
 /// One thing to publish. Its number and the moment of recording belong to the batch that carries it.
@@ -249,11 +265,14 @@ pub enum MovementKind {
     Release,
     /// Units left on_hand.
     Deduct,
+    /// A correction.
+    Adjust,
 }
 
 impl MovementKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Register, Self::Restock, Self::Reserve, Self::Release, Self::Deduct];
+    pub const ALL: [Self; 6] =
+        [Self::Register, Self::Restock, Self::Reserve, Self::Release, Self::Deduct, Self::Adjust];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -263,6 +282,7 @@ impl MovementKind {
             Self::Reserve => "reserve",
             Self::Release => "release",
             Self::Deduct => "deduct",
+            Self::Adjust => "adjust",
         }
     }
 }
@@ -286,4 +306,6 @@ pub struct Movement {
     pub trace: Trace,
     /// Why, for people, where the event said so.
     pub reason: Option<Arc<str>>,
+    /// Who did it, where a person did.
+    pub operator: Option<Arc<str>>,
 }

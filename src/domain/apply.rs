@@ -7,7 +7,7 @@ use super::claim::{Claim, ClaimKind};
 use super::event::{Cause, ClaimExpired, Envelope, Event, ToldAt, Trace};
 use super::orders::{self, Conclusion, IGNORED};
 use super::verdict::Verdict;
-use super::{carts, goods};
+use super::{carts, goods, reconciled};
 
 /// How long a claim that cannot be released waits for its next turn, in seconds: time for a person to look at it.
 const BROKEN_CLAIM_DELAY_SECONDS: i64 = 3_600;
@@ -43,6 +43,7 @@ impl Fold<'_> {
             Event::SkuRegistered(event) => goods::registered(&mut work, event)?,
             Event::StockReceived(event) => goods::received(&mut work, event)?,
             Event::ClaimExpired(event) => expired(&mut work, event)?,
+            Event::Reconciliation(event) => reconciled::reconciled(&mut work, event)?,
         };
         work.finish(answer);
         Ok(verdict)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::announce::{Announcement, AnnouncementBody, Answer, AnswerKind, Movement, MovementKind};
 use super::claim::{Claim, ClaimKey, ClaimKind};
 use super::event::{Cause, Event, EventType, Trace};
+use super::reconciliation::{Audit, Difference, DifferenceKey};
 use super::rules::Rules;
 use super::stock::{Counters, Level, Snapshot, StockRow};
 use super::words::{StockKey, Timestamp};
@@ -18,6 +19,8 @@ pub struct Books {
     pub stock: HashMap<StockKey, StockRow>,
     /// Claims by key; a key that is absent has no row.
     pub claims: HashMap<ClaimKey, Claim>,
+    /// What reconciliation compares, for the rows of its events alone.
+    pub audits: HashMap<StockKey, Audit>,
 }
 
 /// A rule was broken that no event can break: a bug, or rows that were changed behind our back. Nothing of the batch
@@ -55,6 +58,8 @@ pub struct Effects {
     pub counted: BTreeSet<StockKey>,
     /// Claims that must be written.
     pub claims: BTreeSet<ClaimKey>,
+    /// Open differences that must be written; `None` for one that is settled.
+    pub differences: BTreeMap<DifferenceKey, Option<Difference>>,
     /// For each claim that was answered, where its last answer stands among the announcements.
     pub answers: BTreeMap<ClaimKey, usize>,
 }
@@ -80,12 +85,17 @@ impl<'a> Fold<'a> {
 
     /// Starts one event. Nothing of it counts before [`Work::finish`].
     pub(super) fn begin(&mut self, cause: &Arc<Cause>, trace: &Trace, event: &Event) -> Work<'_, 'a> {
-        let reason = match event {
-            Event::OrderCancelled(cancelled) => cancelled.reason.clone(),
+        let decision = match event {
+            Event::Reconciliation(reconciliation) => reconciliation.task.decision(),
             _ => None,
         };
-        let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason };
-        Work { fold: self, origin, before: BTreeMap::new() }
+        let reason = match event {
+            Event::OrderCancelled(cancelled) => cancelled.reason.clone(),
+            _ => decision.map(|decision| decision.reason.clone()),
+        };
+        let operator = decision.and_then(|decision| decision.operator.clone());
+        let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason, operator };
+        Work { fold: self, origin, before: BTreeMap::new(), told: Vec::new() }
     }
 }
 
@@ -94,6 +104,7 @@ struct Origin {
     cause: Arc<Cause>,
     trace: Trace,
     reason: Option<Arc<str>>,
+    operator: Option<Arc<str>>,
 }
 
 /// The work of one event: rows are changed through it, so that each ends as one net movement.
@@ -102,6 +113,8 @@ pub(super) struct Work<'f, 'a> {
     origin: Origin,
     /// The rows that this event has touched, as they were; `None` for one that it created.
     before: BTreeMap<StockKey, Option<StockRow>>,
+    /// What is told besides changes of rows and the answer.
+    told: Vec<AnnouncementBody>,
 }
 
 impl<'a> Work<'_, 'a> {
@@ -158,6 +171,34 @@ impl<'a> Work<'_, 'a> {
         self.before.entry(key).or_insert(previous);
     }
 
+    /// What reconciliation compares a row with.
+    pub fn audit(&self, key: &StockKey) -> Option<&Audit> {
+        self.fold.books.audits.get(key)
+    }
+
+    /// Has an open difference written, or removed where there is none any more.
+    pub fn put_difference(&mut self, key: DifferenceKey, difference: Option<Difference>) {
+        let audit = self.fold.books.audits.entry(key.key.clone()).or_default();
+        let place = (key.source.clone(), key.field);
+        match &difference {
+            Some(open) => audit.open.insert(place, open.clone()),
+            None => audit.open.remove(&place),
+        };
+        self.fold.effects.differences.insert(key, difference);
+    }
+
+    /// Tells something besides changes of rows and the answer.
+    pub fn tell(&mut self, body: AnnouncementBody) {
+        self.told.push(body);
+    }
+
+    /// Corrects a row of which others saw `known` last: counters and version as they were announced.
+    pub fn correct_row(&mut self, known: StockRow, counters: Counters) {
+        let key = known.key.clone();
+        self.fold.books.stock.insert(key.clone(), StockRow { counters, ..known.clone() });
+        self.before.insert(key, Some(known));
+    }
+
     /// Adds signed units to the counters of a row.
     ///
     /// # Errors
@@ -199,9 +240,13 @@ impl<'a> Work<'_, 'a> {
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
     /// level changed, and at last the answer.
     pub fn finish(self, answer: Option<Answer>) {
-        let Self { fold, origin, before } = self;
+        let Self { fold, origin, before, told } = self;
         for (key, previous) in before {
             fold.close_row(&origin, &key, previous);
+        }
+        for body in told {
+            let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
+            fold.effects.announcements.push(Announcement { cause, trace, body });
         }
         let Some(answer) = answer else { return };
         let claim_kind = match answer.kind {
@@ -228,8 +273,10 @@ impl Fold<'_> {
         let counted = change != Counters::default();
         // Besides the settings that `settings_differ` sees, a registration changes the safety stock and the version.
         let cause_registers = origin.cause.event_type == EventType::SkuRegistered;
+        // A row that is corrected may look to others as it did before; that it was touched is a movement all the same.
+        let cause_corrects = origin.cause.event_type == EventType::Reconciliation;
         let settings_changed = previous.as_ref().is_none_or(|old| settings_differ(old, row));
-        if !counted && !settings_changed {
+        if !counted && !settings_changed && !cause_corrects {
             if previous.is_some_and(|old| old.sku_version != row.sku_version) {
                 self.effects.settings.insert(key.clone());
             }
@@ -257,7 +304,15 @@ impl Fold<'_> {
             cause: origin.cause.clone(),
             trace: origin.trace.clone(),
             reason: origin.reason.clone(),
+            operator: origin.operator.clone(),
         });
+        if let Some(said) = self.books.audits.get_mut(key).and_then(|audit| audit.said.as_mut()) {
+            said.ledger = said.ledger.with(row.version, &change);
+            if !cause_corrects {
+                said.cart_held += change.cart_held;
+                said.order_reserved += change.order_reserved;
+            }
+        }
         self.effects.announcements.push(Announcement {
             cause: origin.cause.clone(),
             trace: origin.trace.clone(),
@@ -281,7 +336,7 @@ impl Fold<'_> {
         }
         let rows = if created {
             &mut self.effects.created
-        } else if settings_changed || cause_registers {
+        } else if settings_changed || cause_registers || cause_corrects {
             &mut self.effects.settings
         } else {
             &mut self.effects.counted
@@ -302,6 +357,7 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
     match cause {
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
+        EventType::Reconciliation => MovementKind::Adjust,
         _ if settings_only => MovementKind::Register,
         _ if change.on_hand < 0 => MovementKind::Deduct,
         _ if change.on_hand > 0 || change.reserved() < 0 => MovementKind::Release,

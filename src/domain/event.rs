@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, ClaimKind};
+pub use super::reconciled::{Comparison, Taking};
+use super::reconciliation::Decision;
 use super::stock::Status;
 use super::words::{Day, Line, Reference, StockKey, Timestamp};
 
@@ -25,9 +27,14 @@ pub enum EventType {
     StockReceived,
     /// A claim is past its deadline: our own event.
     ClaimExpired,
+    /// Figures are compared or corrected: our own event.
+    Reconciliation,
 }
 
 impl EventType {
+    /// The types of our own events, which nobody else may send.
+    pub const OWN: [Self; 2] = [Self::ClaimExpired, Self::Reconciliation];
+
     /// Every type that arrives from outside, in the order of the contract.
     pub const INPUT: [Self; 7] = [
         Self::OrderCreated,
@@ -41,7 +48,7 @@ impl EventType {
 
     /// The type that a name on the wire names, our own causes included.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::INPUT.into_iter().chain([Self::ClaimExpired]).find(|known| known.as_str() == name)
+        Self::INPUT.into_iter().chain(Self::OWN).find(|known| known.as_str() == name)
     }
 
     /// The name on the wire, which is the unmapped name of its topic.
@@ -55,6 +62,7 @@ impl EventType {
             Self::SkuRegistered => "sku-registered",
             Self::StockReceived => "stock-received",
             Self::ClaimExpired => "claim-expired",
+            Self::Reconciliation => "reconciliation",
         }
     }
 }
@@ -164,6 +172,52 @@ pub struct ClaimExpired {
     pub deadline: Timestamp,
 }
 
+/// A row is compared with what others say of it, or corrected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// The row.
+    pub key: StockKey,
+    /// What is done.
+    pub task: ReconciliationTask,
+}
+
+/// What reconciliation does with a row, under its lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReconciliationTask {
+    /// Compares it with our own books and notes what differs.
+    CompareBooks,
+    /// Compares what is available with another system's figure and notes the difference.
+    CompareFigure(Comparison),
+    /// Sets its counters and its level to what our own books say.
+    Rebuild {
+        /// The version at which the row was seen.
+        version: i64,
+        /// Who wants it, and why.
+        decision: Decision,
+    },
+    /// Adjusts it by a recorded difference.
+    TakeTheirs(Taking),
+}
+
+impl ReconciliationTask {
+    /// Whether it needs what our own books say of the row, which costs the reading of all its movements.
+    pub fn needs_books(&self) -> bool {
+        match self {
+            Self::CompareBooks | Self::Rebuild { .. } => true,
+            Self::CompareFigure(_) | Self::TakeTheirs(_) => false,
+        }
+    }
+
+    /// Who corrects the row, and why, where it does.
+    pub fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::CompareBooks | Self::CompareFigure(_) => None,
+            Self::Rebuild { decision, .. } => Some(decision),
+            Self::TakeTheirs(taking) => Some(&taking.decision),
+        }
+    }
+}
+
 /// One decoded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -186,6 +240,8 @@ pub enum Event {
     StockReceived(StockReceived),
     /// See [`ClaimExpired`].
     ClaimExpired(ClaimExpired),
+    /// See [`Reconciliation`].
+    Reconciliation(Reconciliation),
 }
 
 impl Event {
@@ -200,6 +256,7 @@ impl Event {
             Self::SkuRegistered(_) => EventType::SkuRegistered,
             Self::StockReceived(_) => EventType::StockReceived,
             Self::ClaimExpired(_) => EventType::ClaimExpired,
+            Self::Reconciliation(_) => EventType::Reconciliation,
         }
     }
 
@@ -213,7 +270,7 @@ impl Event {
             Self::CartUpdated(event) => (ClaimKind::Cart, &event.cart),
             Self::StockReceived(event) => (ClaimKind::Receipt, &event.receipt),
             Self::ClaimExpired(event) => (event.claim.kind, &event.claim.reference),
-            Self::SkuRegistered(_) => return None,
+            Self::SkuRegistered(_) | Self::Reconciliation(_) => return None,
         };
         Some(ClaimKey { kind, reference: reference.clone() })
     }
@@ -228,6 +285,21 @@ impl Event {
         }
     }
 
+    /// The row that reconciliation is about, and whether it needs what our own books say of it.
+    pub fn audited(&self) -> Option<(&StockKey, bool)> {
+        match self {
+            Self::Reconciliation(event) => Some((&event.key, event.task.needs_books())),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::ClaimExpired(_) => None,
+        }
+    }
+
     /// The stock rows that the event itself names; the rows of its claims come on top.
     pub fn stock_keys(&self) -> impl Iterator<Item = &StockKey> {
         let (lines, single): (&[Line], Option<&StockKey>) = match self {
@@ -235,6 +307,7 @@ impl Event {
             Self::CartUpdated(event) => (&event.lines, None),
             Self::StockReceived(event) => (&event.lines, None),
             Self::SkuRegistered(event) => (&[], Some(&event.key)),
+            Self::Reconciliation(event) => (&[], Some(&event.key)),
             // These move only what their claim holds.
             Self::OrderCancelled(_) | Self::OrderConfirmed { .. } | Self::OrderShipped(_) | Self::ClaimExpired(_) => {
                 (&[], None)

@@ -1,6 +1,6 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
-//! [`words`], [`event`], [`stock`], [`claim`], [`announce`] and [`rules`] are the nouns; [`books`] holds the loaded rows
+//! [`words`], [`event`], [`stock`], [`claim`], [`announce`], [`reconciliation`] and [`rules`] are the nouns; [`books`] holds the loaded rows
 //! and what becomes of them; [`apply`] is the verb.
 
 pub mod announce;
@@ -11,6 +11,8 @@ pub mod claim;
 pub mod event;
 mod goods;
 mod orders;
+mod reconciled;
+pub mod reconciliation;
 pub mod rules;
 pub mod stock;
 #[cfg(test)]

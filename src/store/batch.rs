@@ -12,6 +12,7 @@ use crate::domain::announce::{AnnouncementBody, Movement};
 use crate::domain::books::{Books, Effects};
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::event::{Envelope, EventKey, Fingerprint};
+use crate::domain::reconciliation::{Audit, Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Day, StockKey, Timestamp};
@@ -94,10 +95,11 @@ pub(super) fn stock_keys<'a>(events: &[&'a Envelope], claims: &'a [Claim]) -> Ve
 }
 
 /// Loaded rows by their keys.
-pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>) -> Books {
+pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>, audits: HashMap<StockKey, Audit>) -> Books {
     Books {
         stock: stock.into_iter().map(|row| (row.key.clone(), row)).collect(),
         claims: claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect(),
+        audits,
     }
 }
 
@@ -150,6 +152,10 @@ pub(super) struct Rows<'a> {
     pub settings: Vec<&'a StockRow>,
     /// Rows that do not exist yet.
     pub created: Vec<&'a StockRow>,
+    /// Open differences.
+    pub differences: Vec<(&'a DifferenceKey, &'a Difference)>,
+    /// Differences that are settled.
+    pub settled: Vec<&'a DifferenceKey>,
 }
 
 /// What is known of a batch before it is judged and needed after it.
@@ -184,6 +190,12 @@ impl<'a> Pending<'a> {
         let mut rows = Rows { inbox: self.inbox(&judged.fresh)?, ..Rows::default() };
         self.claims(&judged.books, &judged.effects, &mut rows);
         self.stock(&judged.books, &judged.effects, &mut rows);
+        for (key, difference) in &judged.effects.differences {
+            match difference {
+                Some(difference) => rows.differences.push((key, difference)),
+                None => rows.settled.push(key),
+            }
+        }
         Ok(rows)
     }
 
@@ -231,7 +243,9 @@ impl<'a> Pending<'a> {
             AnnouncementBody::ReservationResult(answer) => {
                 Some(stored::encode_answer(answer, &announcement.cause, self.now))
             }
-            AnnouncementBody::StockChanged { .. } | AnnouncementBody::LowStock { .. } => None,
+            AnnouncementBody::StockChanged { .. }
+            | AnnouncementBody::LowStock { .. }
+            | AnnouncementBody::StockDrift { .. } => None,
         }
     }
 

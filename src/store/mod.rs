@@ -2,9 +2,10 @@
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
-//! ([`stock_range`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
+//! ([`stock_range`]), what rows are compared with ([`audits`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
 mod any;
+mod audits;
 mod batch;
 mod filing;
 mod instant;

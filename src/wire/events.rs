@@ -60,8 +60,9 @@ impl EventReader {
                 receipt: body.key("receipt_id")?,
                 lines: self.required_lines(body, 1)?,
             }),
-            EventType::ClaimExpired => {
-                return Err(Malformed::new(DeadLetterReason::UnknownType, "claim-expired does not come from outside"));
+            EventType::ClaimExpired | EventType::Reconciliation => {
+                let detail = format!("{} does not come from outside", event_type.as_str());
+                return Err(Malformed::new(DeadLetterReason::UnknownType, detail));
             }
         })
     }
@@ -117,7 +118,9 @@ pub(crate) fn sum_lines(event: &mut Event) -> Result<(), Malformed> {
         Event::OrderCancelled(OrderCancelled { lines, .. }) | Event::OrderShipped(OrderShipped { lines, .. }) => {
             lines.as_mut().map_or(Ok(()), sum)
         }
-        Event::OrderConfirmed { .. } | Event::SkuRegistered(_) | Event::ClaimExpired(_) => Ok(()),
+        Event::OrderConfirmed { .. } | Event::SkuRegistered(_) | Event::ClaimExpired(_) | Event::Reconciliation(_) => {
+            Ok(())
+        }
     }
 }
 

@@ -139,11 +139,13 @@ pub enum OutputType {
     LowStock,
     /// The answer to a request.
     ReservationResult,
+    /// A figure differs from what another side says.
+    StockDrift,
 }
 
 impl OutputType {
     /// Every type, in the order of the contract.
-    pub const ALL: [Self; 3] = [Self::StockChanged, Self::LowStock, Self::ReservationResult];
+    pub const ALL: [Self; 4] = [Self::StockChanged, Self::LowStock, Self::ReservationResult, Self::StockDrift];
 
     /// The name on the wire, which is the unmapped name of its topic.
     pub fn as_str(self) -> &'static str {
@@ -151,6 +153,7 @@ impl OutputType {
             Self::StockChanged => "stock-changed",
             Self::LowStock => "low-stock",
             Self::ReservationResult => "reservation-result",
+            Self::StockDrift => "stock-drift",
         }
     }
 
@@ -160,6 +163,7 @@ impl OutputType {
             AnnouncementBody::StockChanged { .. } => Self::StockChanged,
             AnnouncementBody::LowStock { .. } => Self::LowStock,
             AnnouncementBody::ReservationResult(_) => Self::ReservationResult,
+            AnnouncementBody::StockDrift { .. } => Self::StockDrift,
         }
     }
 }

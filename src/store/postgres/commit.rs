@@ -6,11 +6,13 @@
 //! | 2 | look up inbox keys | says which events lock anything at all |
 //! | 3 | lock claims, in key order, and read them | says which rows the claims bring in |
 //! | 4 | lock stock, in key order, and read the clock | needs the lines of the claims; waits as late as possible |
+//! | | (ledger sums, claims' sums, open differences: only for reconciliation) | of rows that are locked |
 //! | | judge, in memory | |
 //! | 5 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
 //! | 6, 7 | insert claims, update claims | a claim that is there by now is another worker's: start again |
 //! | 8, 9 | what carts and orders set aside, or no longer (only where that changes) | |
 //! | 10 | write counters (settings, new rows: only with registrations) | |
+//! | | (open differences: only from reconciliation) | under the locks of their rows |
 //! | 11 | append to the ledger | |
 //! | 12 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last: the counter is locked until COMMIT |
 //! | 13 | COMMIT | |
@@ -21,10 +23,11 @@
 use sqlx::PgConnection;
 
 use super::write::{Claims, WholeRows};
-use super::{PostgresStore, error, read, write};
+use super::{PostgresStore, audits, error, read, write};
 use crate::domain::claim::Claim;
 use crate::domain::event::Envelope;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
+use crate::store::audits::AuditKeys;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::wire::stored;
@@ -126,7 +129,9 @@ async fn load(connection: &mut PgConnection, entries: &[Entry], filing: &Filing)
         Some(now) => now,
         None => read::clock(connection).await?,
     };
-    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+    let keys = AuditKeys::of_events(&fresh);
+    let audits = audits::load(connection, &keys).await?.by_row(&keys);
+    Ok(Loaded { now, seen, books: batch::books(stock, claims, audits) })
 }
 
 async fn look_up(connection: &mut PgConnection, entries: &[Entry], filing: &Filing) -> Result<Vec<Seen>, Attempt> {
@@ -197,6 +202,12 @@ async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Re
     }
     if !rows.created.is_empty() {
         write::stock_rows(connection, WholeRows::Insert, &rows.created).await?;
+    }
+    if !rows.differences.is_empty() {
+        audits::write(connection, &rows.differences).await?;
+    }
+    if !rows.settled.is_empty() {
+        audits::remove(connection, &rows.settled).await?;
     }
     Ok(())
 }

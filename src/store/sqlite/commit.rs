@@ -8,11 +8,13 @@
 //! | 5 | look up inbox keys | says which events touch anything at all |
 //! | 6 | read claims | says which rows the claims bring in |
 //! | 7 | read stock | needs the lines of the claims |
+//! | | (ledger sums, claims' sums, open differences: only for reconciliation) | |
 //! | | judge, in memory | |
 //! | 8 | insert inbox keys, with the outcome | |
 //! | 9 | write claims | |
 //! | 10, 11 | what carts and orders set aside, or no longer (only where that changes) | |
 //! | 12 | write stock | |
+//! | | (open differences: only from reconciliation) | |
 //! | 13 | append to the ledger | |
 //! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
 //! | | where the embedded log is the sink: mark, ends of topics, last number, records, progress ([`super::log`]) | in one with the batch |
@@ -20,9 +22,10 @@
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, days, error, read, write};
+use super::{SqliteStore, audits, days, error, read, write};
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
+use crate::store::audits::AuditKeys;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::wire::stored;
@@ -83,7 +86,9 @@ async fn load(
     let claims = if keys.is_empty() { Vec::new() } else { read::claims(connection, &keys).await? };
     let keys = batch::stock_keys(&fresh, &claims);
     let stock = if keys.is_empty() { Vec::new() } else { read::stock(connection, &keys).await? };
-    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+    let keys = AuditKeys::of_events(&fresh);
+    let audits = audits::load(connection, &keys).await?.by_row(&keys);
+    Ok(Loaded { now, seen, books: batch::books(stock, claims, audits) })
 }
 
 async fn write_batch(
@@ -134,6 +139,12 @@ async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -
     let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
     if !stock.is_empty() {
         write::stock(connection, &stock).await?;
+    }
+    if !rows.differences.is_empty() {
+        audits::write(connection, &rows.differences).await?;
+    }
+    if !rows.settled.is_empty() {
+        audits::remove(connection, &rows.settled).await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::tables::{ReadTables, Tables};
 use super::vocabulary::{self, read_optional, write_optional};
 use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine};
 use crate::domain::event::Cause;
+use crate::domain::reconciliation::FigureSource;
 use crate::domain::stock::{Counters, Snapshot};
 use crate::domain::words::{Reference, Timestamp};
 use crate::ports::{DeadLetter, Position, Record};
@@ -15,6 +16,8 @@ use crate::ports::{DeadLetter, Position, Record};
 const STOCK_CHANGED: u8 = 0;
 const LOW_STOCK: u8 = 1;
 const RESERVATION_RESULT: u8 = 2;
+// 3 belongs to `stock-shortage`.
+const STOCK_DRIFT: u8 = 4;
 
 pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v>, announcement: &'v Announcement) {
     let cause = tables.cause(&announcement.cause, &announcement.trace);
@@ -53,6 +56,15 @@ pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v
             writer.byte(RESERVATION_RESULT);
             write_answer(writer, tables, &announcement.cause, answer);
         }
+        AnnouncementBody::StockDrift { key, source, field, ours, theirs, resolution } => {
+            writer.byte(STOCK_DRIFT);
+            writer.size(tables.key(key));
+            writer.text(source.as_str());
+            vocabulary::write(writer, *field);
+            writer.number(*ours);
+            writer.optional_number(*theirs);
+            write_optional(writer, *resolution);
+        }
     }
 }
 
@@ -81,6 +93,14 @@ pub(super) fn read_announcement(reader: &mut Reader<'_>, tables: &ReadTables) ->
             critical_threshold: reader.number()?,
         },
         RESERVATION_RESULT => AnnouncementBody::ReservationResult(read_answer(reader, tables, &cause)?),
+        STOCK_DRIFT => AnnouncementBody::StockDrift {
+            key: tables.key(reader.size()?)?,
+            source: FigureSource::named(reader.text()?),
+            field: vocabulary::read(reader)?,
+            ours: reader.number()?,
+            theirs: reader.optional_number()?,
+            resolution: read_optional(reader)?,
+        },
         other => return Err(Damaged(format!("no announcement has the number {other}"))),
     };
     Ok(Announcement { cause, trace, body })

@@ -6,6 +6,7 @@ use super::bytes::{Reader, Writer};
 use crate::domain::announce::{AnswerKind, AnswerOutcome, Reason};
 use crate::domain::claim::{ClaimKind, ClaimState};
 use crate::domain::event::{EventType, Policy};
+use crate::domain::reconciliation::{Figure, Resolution};
 use crate::domain::stock::{Level, Status};
 use crate::ports::DeadLetterReason;
 
@@ -114,7 +115,24 @@ impl Word for EventType {
         Self::SkuRegistered,
         Self::StockReceived,
         Self::ClaimExpired,
+        Self::Reconciliation,
     ];
+}
+
+impl Word for Figure {
+    const WORDS: &'static [Self] = &[
+        Self::OnHand,
+        Self::CartHeld,
+        Self::OrderReserved,
+        Self::SafetyStock,
+        Self::Version,
+        Self::Level,
+        Self::Available,
+    ];
+}
+
+impl Word for Resolution {
+    const WORDS: &'static [Self] = &[Self::UseOurs];
 }
 
 impl Word for DeadLetterReason {
@@ -155,6 +173,8 @@ mod tests {
         complete(&ClaimState::ALL);
         complete(&DeadLetterReason::ALL);
         complete(&[Policy::All, Policy::Partial]);
-        complete(&[&EventType::INPUT[..], &[EventType::ClaimExpired]].concat());
+        complete(&Figure::ALL);
+        complete(&Resolution::ALL);
+        complete(&[&EventType::INPUT[..], &EventType::OWN].concat());
     }
 }
