@@ -13,6 +13,7 @@ pub mod http;
 pub mod metrics;
 mod one_file;
 pub mod ports;
+pub mod reconcile;
 pub mod relay;
 pub mod retry;
 pub mod store;

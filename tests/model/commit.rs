@@ -15,7 +15,7 @@ use holdfast::ports::{
 use holdfast::store::Retention;
 
 use super::tables::{Given, Identity, OpenDay, Tables};
-use super::{ModelStore, Step};
+use super::{ModelStore, Step, audits};
 
 /// How often a batch begins again before it waits like any transient trouble.
 const MOST_ATTEMPTS: usize = 1_000;
@@ -118,7 +118,8 @@ fn books(tables: &Tables, fresh: &[&Envelope]) -> Books {
     let mut rows: BTreeSet<&StockKey> = fresh.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
     rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
     let stock = rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
-    Books { stock, claims: claims.into_iter().collect() }
+    let audited = fresh.iter().filter_map(|envelope| envelope.event.audited());
+    Books { stock, claims: claims.into_iter().collect(), audits: audits::of(tables, audited) }
 }
 
 /// What becomes of each day that a batch names. Days that were never heard of are opened, the oldest first, while there
@@ -209,6 +210,12 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         tables.put_claim(claim, answer);
     }
     forget_empty_lines(tables, &judged);
+    for (key, difference) in &judged.effects.differences {
+        match difference {
+            Some(open) => tables.differences.insert(key.clone(), open.clone()),
+            None => tables.differences.remove(key),
+        };
+    }
     append(tables, &judged, now);
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     let dead_letters = dead_letters.into_iter().filter(|letter| tables.bury(letter, now)).collect();
@@ -243,7 +250,7 @@ fn append(tables: &mut Tables, judged: &Judged, recorded_at: Timestamp) {
             after: movement.after,
             cause: (*movement.cause).clone(),
             reason: movement.reason.clone(),
-            operator: None,
+            operator: movement.operator.clone(),
             trace: Trace { parent: movement.trace.parent.clone(), state: None },
             recorded_at,
         };

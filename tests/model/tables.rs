@@ -6,6 +6,7 @@ use std::sync::Arc;
 use holdfast::domain::announce::Answer;
 use holdfast::domain::claim::{Claim, ClaimKey};
 use holdfast::domain::event::{Cause, EventKey, Fingerprint};
+use holdfast::domain::reconciliation::{Difference, DifferenceKey};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::verdict::Verdict;
 use holdfast::domain::words::{Day, StockKey, Timestamp};
@@ -80,6 +81,10 @@ pub struct Tables {
     pub claims: BTreeMap<ClaimKey, KeptClaim>,
     /// What claims have set aside now, in units; never 0.
     pub set_aside: BTreeMap<(StockKey, ClaimKey), i64>,
+    /// Open differences.
+    pub differences: BTreeMap<DifferenceKey, Difference>,
+    /// When each job of reconciliation began last.
+    pub turns: BTreeMap<String, Timestamp>,
     /// Records that were buried, by position and bytes.
     pub dead_letters: BTreeMap<(Arc<str>, i32, i64, Vec<u8>), KeptLetter>,
     /// Batches by number.
@@ -110,6 +115,8 @@ impl Tables {
             movements: BTreeMap::new(),
             claims: BTreeMap::new(),
             set_aside: BTreeMap::new(),
+            differences: BTreeMap::new(),
+            turns: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_number: 0,
