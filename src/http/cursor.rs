@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use crate::domain::claim::{ClaimKey, ClaimKind};
+use crate::domain::reconciliation::{DifferenceKey, Figure, FigureSource};
 use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::HolderPlace;
 
@@ -26,6 +27,9 @@ pub(super) enum Cursor {
     /// Of a list of claims: deadline, kind, reference.
     #[serde(rename = "c")]
     Holder(Option<i64>, String, String),
+    /// Of a list of differences: SKU, location, source, field.
+    #[serde(rename = "d")]
+    Difference(String, String, String, String),
 }
 
 impl Cursor {
@@ -76,6 +80,21 @@ impl Cursor {
         Ok(HolderPlace { expires_at: deadline.map(Timestamp), key })
     }
 
+    /// The cursor behind a difference.
+    pub(super) fn behind_difference(place: &DifferenceKey) -> Self {
+        let StockKey { sku, location } = &place.key;
+        let (source, field) = (place.source.as_str().to_owned(), place.field.as_str().to_owned());
+        Self::Difference(sku.to_string(), location.to_string(), source, field)
+    }
+
+    /// The difference behind which a list goes on.
+    pub(super) fn difference(text: &str) -> Result<DifferenceKey, Problem> {
+        let other = || Problem::invalid("cursor belongs to another list");
+        let Self::Difference(sku, location, source, field) = Self::decode(text)? else { return Err(other()) };
+        let field = Figure::parse(&field).ok_or_else(other)?;
+        Ok(DifferenceKey { key: StockKey::new(sku, location), source: FigureSource::named(&source), field })
+    }
+
     /// The version below which a history goes on.
     pub(super) fn movement(text: &str) -> Result<i64, Problem> {
         match Self::decode(text)? {
@@ -100,6 +119,12 @@ mod tests {
             let place = HolderPlace { expires_at, key };
             assert_eq!(Cursor::holder(&Cursor::behind_holder(&place).encode()).unwrap(), place);
         }
+        for source in ["ledger", "wms"] {
+            let source = FigureSource::named(source);
+            let place = DifferenceKey { key: key.clone(), source, field: Figure::Level };
+            assert_eq!(Cursor::difference(&Cursor::behind_difference(&place).encode()).unwrap(), place);
+        }
+        assert!(Cursor::difference(&text).is_err());
         assert!(Cursor::holder(&text).is_err());
         assert!(Cursor::stock(&Cursor::Movement(1).encode()).is_err());
         assert!(Cursor::movement(&text).is_err());

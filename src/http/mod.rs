@@ -4,6 +4,7 @@
 
 mod claims;
 mod cursor;
+mod differences;
 mod events;
 mod guard;
 mod openapi;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::guard::guard;
 use super::problem::{Code, Problem};
 use super::stream::EventStream;
-use super::{claims, events, openapi, page, probes, stock, stream};
+use super::{claims, differences, events, openapi, page, probes, stock, stream};
 use crate::bus::direct::DirectSubmitter;
 use crate::health::{Liveness, Readiness};
 use crate::metrics::Metrics;
@@ -77,6 +77,7 @@ pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
         route("/api/v1/stock/{sku}/claims", get(stock::claims::<Q>)),
         route("/api/v1/orders/{id}", get(claims::order::<Q>)),
         route("/api/v1/carts/{id}", get(claims::cart::<Q>)),
+        route("/api/v1/differences", get(differences::list::<Q>)),
         route("/api/v1/events", post(events::post::<Q>)),
         route("/api/v1/events/stream", get(stream::stream::<Q>)),
     ]

@@ -25,7 +25,7 @@ pub(super) struct Page<T> {
 
 impl<T> Page<T> {
     /// Shows at most `limit` of `found`, of which there is one more when there is a next page.
-    fn new<F>(mut found: Vec<F>, limit: u32, cursor: impl Fn(&F) -> Cursor, show: impl Fn(&F) -> T) -> Self {
+    pub(super) fn new<F>(mut found: Vec<F>, limit: u32, cursor: impl Fn(&F) -> Cursor, show: impl Fn(&F) -> T) -> Self {
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| cursor(last).encode());

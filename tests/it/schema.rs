@@ -4,7 +4,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::shop::{OnSqlite, StoreKind, new_database};
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "_sqlx_migrations",
     "alert",
     "claim",
@@ -16,6 +16,7 @@ const TABLES: [&str; 15] = [
     "movement",
     "outbox",
     "outbox_counter",
+    "reconciliation",
     "relay",
     "source",
     "stock",

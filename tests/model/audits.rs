@@ -6,7 +6,7 @@ use std::ops::Bound;
 use holdfast::domain::claim::ClaimKind;
 use holdfast::domain::reconciliation::{Audit, Ledger, Said};
 use holdfast::domain::words::{StockKey, Timestamp};
-use holdfast::ports::{AuditPage, Audited, StoreError};
+use holdfast::ports::{AuditPage, Audited};
 
 use super::ModelStore;
 use super::tables::Tables;

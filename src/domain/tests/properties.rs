@@ -104,7 +104,9 @@ fn meeting(shelf: &Shelf, event: &Event) -> Option<(&'static str, &'static str)>
         Event::OrderConfirmed { .. } => "confirmed",
         Event::OrderShipped(_) => "shipped",
         Event::ClaimExpired(_) => "expiry",
-        Event::CartUpdated(_) | Event::SkuRegistered(_) | Event::StockReceived(_) => return None,
+        Event::CartUpdated(_) | Event::SkuRegistered(_) | Event::StockReceived(_) | Event::Reconciliation(_) => {
+            return None;
+        }
     };
     Some((state, word))
 }

@@ -42,7 +42,7 @@ impl Shelf {
         let mut rows: BTreeSet<&StockKey> = events().flat_map(|event| event.stock_keys()).collect();
         rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
         let stock = rows.into_iter().filter_map(|key| Some((key.clone(), self.stock.get(key)?.clone()))).collect();
-        Books { stock, claims }
+        Books { stock, claims, audits: HashMap::new() }
     }
 
     /// Writes what the effects name, and nothing else.

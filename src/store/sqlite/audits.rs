@@ -173,10 +173,26 @@ impl SqliteStore {
 
 /// Takes the turn of a job when its interval is over, or when it was taken by a clock that stepped back since.
 pub(super) async fn take_turn(
+    readers: &SqlitePool,
     writer: &SqlitePool,
     job: &str,
     interval_seconds: i64,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
+    // Mostly nothing is due, and whoever writes takes the file's lock.
+    let waiting: i64 = sqlx::query_scalar(concat!(
+        "select count(*) from reconciliation
+         where job = ?1 and started_at > ",
+        clock!(),
+        " - ?2 * 1000000 and started_at <= ",
+        clock!()
+    ))
+    .bind(job)
+    .bind(interval_seconds)
+    .fetch_one(readers)
+    .await?;
+    if waiting > 0 {
+        return Ok(None);
+    }
     let taken: Option<i64> = sqlx::query_scalar(concat!(
         "insert into reconciliation (job, started_at) values (?1, ",
         clock!(),

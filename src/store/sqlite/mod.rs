@@ -194,7 +194,7 @@ impl Store for SqliteStore {
     }
 
     async fn take_turn(&self, job: &str, interval_seconds: i64) -> Result<Option<Timestamp>, StoreError> {
-        audits::take_turn(&self.writer, job, interval_seconds).await.map_err(error::classify)
+        audits::take_turn(&self.readers, &self.writer, job, interval_seconds).await.map_err(error::classify)
     }
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {

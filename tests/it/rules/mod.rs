@@ -14,6 +14,7 @@ mod orders_created;
 mod orders_fulfilled;
 mod orders_overtaken;
 mod races;
+mod reconciliation;
 
 use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine};
 use holdfast::domain::claim::ClaimKind;
@@ -100,7 +101,9 @@ pub async fn levels(shop: &Shop) -> Vec<String> {
         AnnouncementBody::LowStock { key, level, previous_level, available, .. } => {
             Some(format!("{} {} -> {} at {available}", key.sku, previous_level.as_str(), level.as_str()))
         }
-        AnnouncementBody::StockChanged { .. } | AnnouncementBody::ReservationResult(_) => None,
+        AnnouncementBody::StockChanged { .. }
+        | AnnouncementBody::ReservationResult(_)
+        | AnnouncementBody::StockDrift { .. } => None,
     };
     shop.announcements().await.into_iter().filter_map(|announcement| level(announcement.body)).collect()
 }

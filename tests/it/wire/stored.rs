@@ -7,9 +7,10 @@ use holdfast::domain::announce::{
 };
 use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimState, Remembered};
 use holdfast::domain::event::{
-    CartUpdated, Cause, ClaimExpired, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, Policy,
-    SkuRegistered, StockReceived, Trace,
+    CartUpdated, Cause, ClaimExpired, Comparison, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, Policy,
+    Reconciliation, ReconciliationTask, SkuRegistered, StockReceived, Taking, Trace,
 };
+use holdfast::domain::reconciliation::{Decision, Figure, FigureSource, Resolution};
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
 use holdfast::domain::words::{Line, Reference, StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, DeadLetterReason, Position, Record};
@@ -52,7 +53,7 @@ fn lines() -> BoxedStrategy<Vec<Line>> {
 }
 
 fn event_types() -> BoxedStrategy<EventType> {
-    prop_oneof![select(&EventType::INPUT[..]), Just(EventType::ClaimExpired)].boxed()
+    prop_oneof![select(&EventType::INPUT[..]), select(&EventType::OWN[..])].boxed()
 }
 
 fn causes() -> BoxedStrategy<Arc<Cause>> {
@@ -103,6 +104,35 @@ fn answers() -> BoxedStrategy<Answer> {
     (reference(), option::of(number()), words, vec(line, 0..4), option::of(number())).prop_map(answer).boxed()
 }
 
+fn sources() -> BoxedStrategy<FigureSource> {
+    prop_oneof![select(&FigureSource::INSIDE[..]), Just(FigureSource::named("wms"))].boxed()
+}
+
+fn decisions() -> BoxedStrategy<Decision> {
+    let decision = |(operator, reason): (Option<String>, String)| Decision {
+        operator: operator.map(Into::into),
+        reason: reason.into(),
+    };
+    (option::of(any::<String>()), any::<String>()).prop_map(decision).boxed()
+}
+
+fn tasks() -> BoxedStrategy<ReconciliationTask> {
+    let comparison = (any::<String>(), option::of(number()), number(), option::of(number()), option::of(decisions()))
+        .prop_map(|(source, theirs, tolerance, alert_threshold, use_ours)| {
+            let source = source.into();
+            ReconciliationTask::CompareFigure(Comparison { source, theirs, tolerance, alert_threshold, use_ours })
+        });
+    let taking = (any::<String>(), [number(), number(), number(), number()], any::<bool>(), decisions()).prop_map(
+        |(source, [ours, theirs, version, max_amount], may_raise, decision)| {
+            let source = source.into();
+            ReconciliationTask::TakeTheirs(Taking { source, ours, theirs, version, max_amount, may_raise, decision })
+        },
+    );
+    let rebuild =
+        (number(), decisions()).prop_map(|(version, decision)| ReconciliationTask::Rebuild { version, decision });
+    prop_oneof![Just(ReconciliationTask::CompareBooks), comparison, taking, rebuild].boxed()
+}
+
 fn bodies() -> BoxedStrategy<AnnouncementBody> {
     let levels = || select(&Level::ALL[..]);
     prop_oneof![
@@ -123,6 +153,17 @@ fn bodies() -> BoxedStrategy<AnnouncementBody> {
             }
         ),
         answers().prop_map(AnnouncementBody::ReservationResult),
+        (
+            key(),
+            sources(),
+            select(&Figure::ALL[..]),
+            number(),
+            option::of(number()),
+            option::of(select(&Resolution::ALL[..]))
+        )
+            .prop_map(|(key, source, field, ours, theirs, resolution)| {
+                AnnouncementBody::StockDrift { key, source, field, ours, theirs, resolution }
+            }),
     ]
     .boxed()
 }
@@ -198,7 +239,8 @@ fn events() -> BoxedStrategy<Event> {
         Event::ClaimExpired(ClaimExpired { claim: ClaimKey { kind, reference }, deadline: Timestamp(deadline) })
     });
     let confirmed = reference().prop_map(|order| Event::OrderConfirmed { order });
-    prop_oneof![created, updated, cancelled, confirmed, shipped, registered, received, expired].boxed()
+    let reconciled = (key(), tasks()).prop_map(|(key, task)| Event::Reconciliation(Reconciliation { key, task }));
+    prop_oneof![created, updated, cancelled, confirmed, shipped, registered, received, expired, reconciled].boxed()
 }
 
 proptest! {
