@@ -20,6 +20,7 @@ pub use error::{Origin, SettingsError};
 pub use keys::TOPIC_KEYS;
 pub use layers::{DEFAULT_FILE, FlagSetting, Sources};
 pub use properties::Properties;
+pub use rules::outside_name;
 pub use secret::{HIDDEN, SecretUrl};
 pub use settings::{
     AlertSettings, CartSettings, CountSettings, DeadLetterSettings, DeductOn, Encoding, EngineSettings, FixSetting,

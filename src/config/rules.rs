@@ -70,8 +70,11 @@ fn postgres_address(text: &str) -> Result<(), String> {
         .map_err(|error| format!("must be {right}, but it cannot be read: {error}"))
 }
 
-/// The name of another system: it stands in rows, announcements and metrics beside the parts of our own books.
-pub(super) fn outside_name(text: &str) -> Result<(), String> {
+/// Judges the name of another system, which stands in rows, announcements and metrics beside the parts of our own books.
+///
+/// # Errors
+/// What would be right.
+pub fn outside_name(text: &str) -> Result<(), String> {
     const MOST: usize = 100;
     let right = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | '-');
     if ["ledger", "claims", "thresholds"].contains(&text) {
