@@ -47,13 +47,16 @@ pub(super) async fn run(arguments: VerifyArguments, settings: &Settings) -> Resu
     let repairs = if arguments.repair { Some(repair::repair(settings, decision.as_ref()).await?) } else { None };
     let checks = checks(settings).await?;
     if !holds(&checks)
+        && !arguments.repair
         && let Err(failure) = repair::record(settings).await
     {
         output::tell(&format!("what differs is not recorded: {failure}"));
     }
     if arguments.json {
         let mut shown = as_json(&checks);
-        shown["repair"] = repairs.as_ref().map_or(Value::Null, Repairs::as_json);
+        if let Some(repairs) = &repairs {
+            shown["repair"] = repairs.as_json();
+        }
         output::print_json(&shown)?;
     } else {
         let repaired = repairs.as_ref().map(Repairs::as_text).unwrap_or_default();

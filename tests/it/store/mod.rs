@@ -1,5 +1,6 @@
 //! What every store owes the worker: this module stands below each of them.
 
+mod audits;
 mod claims;
 mod commits;
 mod crashes;

@@ -2,5 +2,6 @@
 
 mod crashes;
 mod page;
+mod reconciliation;
 mod replay;
 mod stream;

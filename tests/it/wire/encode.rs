@@ -10,6 +10,7 @@ use holdfast::domain::announce::{
 };
 use holdfast::domain::claim::ClaimState;
 use holdfast::domain::event::{Cause, EventType, Trace};
+use holdfast::domain::reconciliation::{Figure, FigureSource, Resolution};
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, DeadLetterReason, Header, OutboxBatch, OutputRecord, Position, Record};
@@ -77,6 +78,12 @@ pub(super) fn answer(state: Option<ClaimState>, reason: Option<Reason>) -> Answe
     }
 }
 
+fn drift(cause: &Arc<Cause>, source: &str, theirs: Option<i64>, resolution: Option<Resolution>) -> Announcement {
+    let (key, source) = (StockKey::new("A", "default"), FigureSource::named(source));
+    let body = AnnouncementBody::StockDrift { key, source, field: Figure::Available, ours: 5, theirs, resolution };
+    Announcement { cause: cause.clone(), trace: Trace::default(), body }
+}
+
 fn announced(cause: &Arc<Cause>, answer: Answer) -> Announcement {
     Announcement { cause: cause.clone(), trace: Trace::default(), body: AnnouncementBody::ReservationResult(answer) }
 }
@@ -94,6 +101,8 @@ pub(super) fn everything() -> OutboxBatch {
         low_stock(&cause, "A"),
         announced(&cause, answer(Some(ClaimState::Reserved), Some(Reason::InsufficientStock))),
         announced(&plain, answer(None, None)),
+        drift(&cause, "wms", None, Some(Resolution::UseOurs)),
+        drift(&plain, "ledger", Some(-7), None),
     ])
 }
 
