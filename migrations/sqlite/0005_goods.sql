@@ -1,6 +1,8 @@
 -- Corrections of stock: what made them, and what they did. A CHECK cannot be changed, so that the ledger is written anew.
 
-create table movement_next (
+alter table movement rename to movement_before;
+
+create table movement (
     recorded_at integer not null,
     version integer not null,
     on_hand integer,
@@ -31,7 +33,7 @@ create table movement_next (
     ))
 ) strict, without rowid;
 
-insert into movement_next (
+insert into movement (
     recorded_at, version, on_hand, cart_held, order_reserved, safety_stock, on_hand_change, cart_held_change,
     order_reserved_change, safety_stock_change, kind, cause_type, cause_source, cause_key, sku, location, reference, cause_id,
     reason, operator, trace_parent
@@ -39,6 +41,5 @@ insert into movement_next (
     recorded_at, version, on_hand, cart_held, order_reserved, safety_stock, on_hand_change, cart_held_change,
     order_reserved_change, safety_stock_change, kind, cause_type, cause_source, cause_key, sku, location, reference, cause_id,
     reason, operator, trace_parent
-from movement;
-drop table movement;
-alter table movement_next rename to movement;
+from movement_before;
+drop table movement_before;

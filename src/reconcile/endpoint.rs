@@ -103,3 +103,69 @@ fn in_full(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::extract::RawQuery;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::domain::words::StockKey;
+
+    /// The address of a server that ends with the test.
+    async fn serve(router: Router) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_page_by_page_with_user_and_password() {
+        let list = async |headers: HeaderMap, RawQuery(query): RawQuery| {
+            if headers.get("authorization").is_none_or(|given| given != "Basic c2hvcDpzM2NyZXQ=") {
+                return (StatusCode::UNAUTHORIZED, String::new());
+            }
+            let page = match query.as_deref() {
+                Some("limit=1") => {
+                    r#"{"items":[{"sku":"A","location":"default","available":5,"name":null}],"next":"a b"}"#
+                }
+                Some("limit=1&cursor=a+b") => r#"{"items":[{"sku":"B","available":null}],"next":null}"#,
+                other => panic!("{other:?} was asked"),
+            };
+            (StatusCode::OK, page.to_owned())
+        };
+        let address = serve(Router::new().route("/stock", get(list))).await;
+        let figures = read_list(&format!("http://shop:s3cret@{address}/stock?limit=1")).await.unwrap();
+        assert_eq!((figures.count(), figures.get(&StockKey::new("A", "default"))), (2, Some(5)));
+        let refused = read_list(&format!("http://shop:wr0ng@{address}/stock?limit=1")).await.unwrap_err();
+        assert!(matches!(refused, FiguresError::Away(_)), "{refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains(&address) && said.contains("401") && !said.contains("wr0ng"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_list_is_refused() {
+        for (body, expected) in [
+            ("<html>", "its answer is no"),
+            (r#"{"items":[{"sku":"A"}]}"#, "item 1: available is missing"),
+            (r#"{"items":[]}"#, "lists no figure"),
+            (r#"{"items":[],"next":"x"}"#, "a page without items"),
+            (r#"{"items":[{"sku":"A","available":1}],"next":"x"}"#, "stands there twice"),
+        ] {
+            let address = serve(Router::new().route("/", get(async move || body))).await;
+            let refused = read_list(&format!("http://{address}/")).await.unwrap_err();
+            assert!(matches!(refused, FiguresError::Wrong(_)), "{refused:?}");
+            assert!(refused.to_string().contains(expected), "{body}: {refused}");
+        }
+        let elsewhere = get(async || (StatusCode::FOUND, [("location", "http://127.0.0.1:1/")]));
+        let address = serve(Router::new().route("/", elsewhere)).await;
+        assert!(read_list(&format!("http://{address}/")).await.unwrap_err().to_string().contains("302"));
+        for wrong in ["", "ftp://x", "x"] {
+            assert!(matches!(read_list(wrong).await, Err(FiguresError::Wrong(_))), "{wrong:?}");
+        }
+    }
+}

@@ -1,17 +1,21 @@
 //! Reconciliation: differences are found, told once, settled and mended, each through the engine.
 
+use std::sync::Arc;
+
 use holdfast::domain::announce::AnnouncementBody;
+use holdfast::domain::event::{Cause, Envelope, Event, Reconciliation, ReconciliationTask, Taking, ToldAt, Trace};
 use holdfast::domain::reconciliation::Decision;
 use holdfast::domain::rules::DeductOn;
 use holdfast::domain::stock::{Counters, Level, Snapshot};
 use holdfast::domain::words::StockKey;
-use holdfast::ports::Queries;
+use holdfast::ports::{Delivery, Queries};
 use holdfast::reconcile::{BooksReport, Fix, Mended, Terms};
 use holdfast::store::Upkeep;
+use holdfast::wire::identity::{day_of_id, event_key, fingerprint};
 use serde_json::json;
 
 use super::{Shop, cart, deducting_on, received, send_one, sku, stocked, stocked_with};
-use crate::shop::{Tampering, ordered};
+use crate::shop::{Tampering, ordered, record};
 
 /// What was told of differences so far, each as `sku source.field: ours, theirs`, with how it is settled.
 async fn drifts(shop: &Shop) -> Vec<String> {
@@ -320,5 +324,88 @@ async fn theirs_is_not_taken_below_what_is_reserved_nor_above_what_the_row_may_h
     let why: Vec<&str> = report.unadjusted.iter().map(|(_, why)| *why).collect();
     assert_eq!(why, ["insufficient_stock", "over_max"]);
     assert_eq!((shop.units("A").await.0, shop.units("B").await.0), (10, 10));
+    shop.assert_sound().await;
+}
+
+/// A task of reconciliation as the engine gets it.
+fn command(sku: &str, task: ReconciliationTask) -> Delivery {
+    let event = Event::Reconciliation(Reconciliation { key: StockKey::new(sku, "default"), task });
+    let id = uuid::Uuid::now_v7().to_string();
+    Delivery::Command(Box::new(Envelope {
+        cause: Arc::new(Cause {
+            event_type: event.event_type(),
+            id: id.as_str().into(),
+            source: "holdfast".into(),
+            reference: None,
+        }),
+        key: event_key(&id),
+        told_at: ToldAt::Unknown,
+        day: day_of_id(&id).unwrap(),
+        fingerprint: fingerprint(&event),
+        trace: Trace::default(),
+        event,
+    }))
+}
+
+#[tokio::test]
+async fn what_the_same_batch_changes_before_is_in_the_books_that_it_is_compared_with() {
+    let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10)]).await;
+    let event = |event: serde_json::Value| record(event.to_string().into_bytes());
+    let outcomes = shop
+        .deliver(vec![
+            event(cart("C-1", 1, &[("A", 2)])),
+            event(ordered("O-1", &[("A", 3)])),
+            command("A", ReconciliationTask::CompareBooks),
+            event(received("R-1", &[("A", 5)])),
+            command("A", ReconciliationTask::CompareBooks),
+        ])
+        .await;
+    assert_eq!(super::words(&outcomes), ["applied", "applied", "ignored", "applied", "ignored"]);
+    // A repair and what comes behind it in the same batch.
+    shop.tamper(Tampering::OnHand { sku: "A", units: 40 }).await;
+    let version = shop.stock("A").await.version;
+    let outcomes = shop
+        .deliver(vec![
+            command("A", ReconciliationTask::CompareBooks),
+            command("A", ReconciliationTask::Rebuild { version, decision: by_hand() }),
+            event(received("R-2", &[("A", 1)])),
+            command("A", ReconciliationTask::CompareBooks),
+        ])
+        .await;
+    assert_eq!(super::words(&outcomes), ["applied", "applied", "applied", "ignored"]);
+    assert_eq!(shop.units("A").await, (16, 2, 3, 11));
+    assert_eq!(drifts(&shop).await, ["A ledger.on_hand: 40, 15"]);
+    assert_eq!(shop.differences().await, [""; 0]);
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn theirs_is_taken_only_while_row_and_difference_are_as_they_were_recorded() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    shop.compare(terms(Fix::None), "sku,available\nA,7\n").await;
+    let taking = Taking {
+        source: "wms".into(),
+        ours: 10,
+        theirs: 7,
+        version: 1,
+        max_amount: 5,
+        may_raise: false,
+        decision: by_hand(),
+    };
+    let take = |taking: Taking| command("A", ReconciliationTask::TakeTheirs(taking));
+    let wrong = [
+        Taking { theirs: 8, ..taking.clone() },
+        Taking { version: 2, ..taking.clone() },
+        Taking { source: "other".into(), ..taking.clone() },
+    ];
+    let refused = super::words(&shop.deliver(wrong.into_iter().map(take).collect()).await);
+    assert_eq!(refused, ["refused version_mismatch"; 3]);
+    // The same batch sells one before.
+    let sale = record(ordered("O-1", &[("A", 1)]).to_string().into_bytes());
+    let outcomes = shop.deliver(vec![sale, take(taking)]).await;
+    assert_eq!(super::words(&outcomes), ["applied", "refused version_mismatch"]);
+    assert_eq!(shop.units("A").await.0, 9);
+    assert_eq!(shop.differences().await, ["A wms.available: 10, 7"], "the next comparison looks again");
+    assert_eq!(drifts(&shop).await.len(), 1);
     shop.assert_sound().await;
 }

@@ -158,6 +158,12 @@ fn bodies_in_json_are_exactly_the_contract() {
         format!(
             r#"{{"seq":103,"kind":"stock","reference":"O-1","outcome":"partial","state":"partial","lines":[{{"sku":"A","location":"default","requested":5,"granted":4,"available":4}},{{"sku":"B","location":"default","requested":5,"granted":4,"available":4}}],"cause":{{"type":"order-created","id":"e-1","source":"shop"}},{recorded}}}"#
         ),
+        format!(
+            r#"{{"seq":104,"sku":"A","location":"default","source":"wms","field":"available","ours":5,"resolution":"use_ours",{cause},{recorded}}}"#
+        ),
+        format!(
+            r#"{{"seq":105,"sku":"A","location":"default","source":"ledger","field":"available","ours":5,"theirs":-7,"cause":{{"type":"order-created","id":"e-1","source":"shop"}},{recorded}}}"#
+        ),
     ];
     let texts: Vec<String> =
         records.iter().map(|record| String::from_utf8(record.payload.clone().unwrap()).unwrap()).collect();
@@ -197,7 +203,7 @@ fn bodies_have_the_fields_of_their_schema_in_order() {
 #[test]
 fn bodies_in_avro_say_the_same_as_in_json() {
     let [json, avro] = encoders().map(|encoder| encoder.encode(&everything()));
-    assert_eq!(json.len(), 4);
+    assert_eq!(json.len(), 6);
     for (from_json, from_avro) in json.iter().zip(&avro) {
         let schema = schema(&from_avro.topic);
         let payload = from_avro.payload.as_deref().unwrap();
@@ -279,7 +285,7 @@ fn dead_letters_keep_what_came_and_say_why() {
     for encoder in encoders() {
         let records = encoder.encode(&batch);
         let [.., letter, tombstone] = &records[..] else { panic!() };
-        assert_eq!(records.len(), 6);
+        assert_eq!(records.len(), 8);
         assert_eq!(&*letter.topic, "inventory-dead-letters");
         assert_eq!((&letter.key, &letter.payload), (&original.key, &original.payload));
         assert_eq!(letter.headers[..2], original.headers);
