@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, ClaimKind};
-pub use super::reconciled::{Comparison, Taking};
-use super::reconciliation::Decision;
+pub use super::reconciled::{Comparison, Reconciliation, ReconciliationTask, Taking};
 use super::stock::Status;
 use super::words::{Day, Line, Reference, StockKey, Timestamp};
 
@@ -170,52 +169,6 @@ pub struct ClaimExpired {
     pub claim: ClaimKey,
     /// The deadline that was seen; a claim whose deadline moved since is left alone.
     pub deadline: Timestamp,
-}
-
-/// A row is compared with what others say of it, or corrected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reconciliation {
-    /// The row.
-    pub key: StockKey,
-    /// What is done.
-    pub task: ReconciliationTask,
-}
-
-/// What reconciliation does with a row, under its lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReconciliationTask {
-    /// Compares it with our own books and notes what differs.
-    CompareBooks,
-    /// Compares what is available with another system's figure and notes the difference.
-    CompareFigure(Comparison),
-    /// Sets its counters and its level to what our own books say.
-    Rebuild {
-        /// The version at which the row was seen.
-        version: i64,
-        /// Who wants it, and why.
-        decision: Decision,
-    },
-    /// Adjusts it by a recorded difference.
-    TakeTheirs(Taking),
-}
-
-impl ReconciliationTask {
-    /// Whether it needs what our own books say of the row, which costs the reading of all its movements.
-    pub fn needs_books(&self) -> bool {
-        match self {
-            Self::CompareBooks | Self::Rebuild { .. } => true,
-            Self::CompareFigure(_) | Self::TakeTheirs(_) => false,
-        }
-    }
-
-    /// Who corrects the row, and why, where it does.
-    pub fn decision(&self) -> Option<&Decision> {
-        match self {
-            Self::CompareBooks | Self::CompareFigure(_) => None,
-            Self::Rebuild { decision, .. } => Some(decision),
-            Self::TakeTheirs(taking) => Some(&taking.decision),
-        }
-    }
 }
 
 /// One decoded event.

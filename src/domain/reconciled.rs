@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::announce::{AnnouncementBody, Reason};
 use super::books::{Broken, Work};
-use super::event::{Reconciliation, ReconciliationTask};
 use super::orders::{Conclusion, IGNORED};
 use super::reconciliation::{Decision, Difference, DifferenceKey, Figure, FigureSource, Finding, Resolution};
 use super::stock::Counters;
@@ -14,16 +13,49 @@ use super::words::StockKey;
 
 const APPLIED: Conclusion = (Verdict::Applied, None);
 
-/// Applies `reconciliation`. A row that is not there has nothing to compare.
-pub(super) fn reconciled(work: &mut Work<'_, '_>, event: &Reconciliation) -> Result<Conclusion, Broken> {
-    if work.row(&event.key).is_none() {
-        return Ok(IGNORED);
+/// A row is compared with what others say of it, or corrected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// The row.
+    pub key: StockKey,
+    /// What is done.
+    pub task: ReconciliationTask,
+}
+
+/// What reconciliation does with a row, under its lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReconciliationTask {
+    /// Compares it with our own books and notes what differs.
+    CompareBooks,
+    /// Compares what is available with another system's figure and notes the difference.
+    CompareFigure(Comparison),
+    /// Sets its counters and its level to what our own books say.
+    Rebuild {
+        /// The version at which the row was seen.
+        version: i64,
+        /// Who wants it, and why.
+        decision: Decision,
+    },
+    /// Adjusts it by a recorded difference.
+    TakeTheirs(Taking),
+}
+
+impl ReconciliationTask {
+    /// Whether it needs what our own books say of the row, which costs the reading of all its movements.
+    pub fn needs_books(&self) -> bool {
+        match self {
+            Self::CompareBooks | Self::Rebuild { .. } => true,
+            Self::CompareFigure(_) | Self::TakeTheirs(_) => false,
+        }
     }
-    match &event.task {
-        ReconciliationTask::CompareBooks => Ok(compare_books(work, &event.key)),
-        ReconciliationTask::CompareFigure(comparison) => Ok(compare_figure(work, &event.key, comparison)),
-        ReconciliationTask::Rebuild { version, .. } => Ok(rebuild(work, &event.key, *version)),
-        ReconciliationTask::TakeTheirs(taking) => take_theirs(work, &event.key, taking),
+
+    /// Who corrects the row, and why, where it does.
+    pub fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::CompareBooks | Self::CompareFigure(_) => None,
+            Self::Rebuild { decision, .. } => Some(decision),
+            Self::TakeTheirs(taking) => Some(&taking.decision),
+        }
     }
 }
 
@@ -71,6 +103,19 @@ impl Comparison {
     pub fn alerts(&self, ours: i64) -> bool {
         let amount = self.theirs.map(|theirs| ours.abs_diff(theirs));
         amount.zip(self.alert_threshold).is_some_and(|(amount, threshold)| amount >= threshold.unsigned_abs())
+    }
+}
+
+/// Applies `reconciliation`. A row that is not there has nothing to compare.
+pub(super) fn reconciled(work: &mut Work<'_, '_>, event: &Reconciliation) -> Result<Conclusion, Broken> {
+    if work.row(&event.key).is_none() {
+        return Ok(IGNORED);
+    }
+    match &event.task {
+        ReconciliationTask::CompareBooks => Ok(compare_books(work, &event.key)),
+        ReconciliationTask::CompareFigure(comparison) => Ok(compare_figure(work, &event.key, comparison)),
+        ReconciliationTask::Rebuild { version, .. } => Ok(rebuild(work, &event.key, *version)),
+        ReconciliationTask::TakeTheirs(taking) => take_theirs(work, &event.key, taking),
     }
 }
 
