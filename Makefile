@@ -9,10 +9,19 @@ ARGS ?=
 # make deny DENY='bans licenses sources'
 DENY ?= advisories bans licenses sources
 
+# How long `make fuzz` fuzzes each target, in seconds.
+FUZZ_SECONDS ?= 60
+# How many mutants `make mutants` tests at once.
+MUTANTS_JOBS ?= 2
+
+# A recipe whose pipe fails anywhere fails.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 .DEFAULT_GOAL := help
 # The targets share one build folder and two processor cores.
 .NOTPARALLEL:
-.PHONY: help setup toolchain servers build run watch test lint retail deny
+.PHONY: help setup toolchain servers build run watch test lint retail mutants fuzz deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +44,10 @@ run: toolchain build ## Build, and watch a worker in a shop: no server, no setti
 watch: setup servers build ## Watch a worker on real servers take a week of a shop's orders (ARGS=...)
 	@$(PYTHON) examples/retail/watch.py $(ARGS)
 
-test: setup servers lint ## Lint, then run every test against real servers
-	cargo test --all-features
+test: setup servers lint ## Lint, run every test against real servers, print the matrix of the contract
+	@mkdir -p target/reports
+	cargo test --all-features 2>&1 | tee target/reports/tests.txt || failed=1; \
+		$(PYTHON) tools/matrix.py target/reports/tests.txt && [ -z "$$failed" ]
 	$(PYTHON) tools/count_tests.py
 	$(PYTHON) tools/check_compose.py
 
@@ -46,6 +57,14 @@ lint: ## Check format and lints
 
 retail: setup servers build ## Run a year of real orders and compare every figure (BUS=... ARGS=...)
 	$(PYTHON) examples/retail/run.py --bus $(BUS) $(ARGS)
+
+mutants: toolchain ## Change the rules and the engine in every small way: a test must notice each (MUTANTS_JOBS=...)
+	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
+	cargo mutants --jobs $(MUTANTS_JOBS) --output target/reports
+
+fuzz: toolchain ## Fuzz everything that reads what comes from outside (FUZZ_SECONDS=...)
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@$(PYTHON) tools/fuzz.py --seconds $(FUZZ_SECONDS)
 
 deny: ## Check the dependencies: advisories, licences, bans, sources
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

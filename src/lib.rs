@@ -1,9 +1,14 @@
 //! Holdfast keeps a shop's stock true.
 
+#![cfg_attr(not(feature = "adapters"), expect(dead_code, reason = "what only adapters call is not missed in the core"))]
+
+#[cfg(feature = "adapters")]
 pub mod app;
 pub mod bus;
+#[cfg(feature = "adapters")]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "adapters")]
 pub mod demo;
 pub mod domain;
 pub mod engine;
@@ -11,6 +16,7 @@ pub mod fail_point;
 pub mod health;
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "adapters")]
 mod one_file;
 pub mod ports;
 pub mod reconcile;

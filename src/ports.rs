@@ -1,5 +1,9 @@
 //! The edges of the engine: where events come from, where state is kept, where announcements go.
 
+mod watch;
+
+pub use watch::{Acknowledgement, AlertFilter, AlertPlace, Watch};
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -321,6 +325,9 @@ pub struct HolderView {
     pub reserved: i64,
     /// Where the claim stands.
     pub state: ClaimState,
+    /// Since when it holds units of this row without a break, by the database's clock; `None` for what was set aside
+    /// before stores kept this.
+    pub held_since: Option<Timestamp>,
     /// When it is given back by itself; `None` when it is not.
     pub expires_at: Option<Timestamp>,
 }
@@ -328,10 +335,37 @@ pub struct HolderView {
 /// A place in a list of holders: behind this claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HolderPlace {
-    /// Its deadline.
-    pub expires_at: Option<Timestamp>,
+    /// Since when it holds.
+    pub held_since: Option<Timestamp>,
     /// Its key.
     pub key: ClaimKey,
+}
+
+/// What the ledger knows of a row at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StockAsOf {
+    /// The row as a movement left it: one that was recorded at or before the instant and whose successor, if it has one,
+    /// was recorded after it.
+    At {
+        /// The version that the movement reached.
+        version: i64,
+        /// The numbers after it, in units.
+        counters: Counters,
+        /// When it was recorded.
+        recorded_at: Timestamp,
+    },
+    /// Nothing is known of the row as early as that.
+    Before {
+        /// When its first movement was recorded.
+        first: Timestamp,
+    },
+    /// The instant has not come.
+    Ahead {
+        /// The database's clock.
+        now: Timestamp,
+    },
+    /// There is no such row.
+    Unknown,
 }
 
 /// Which open differences a list shows; an empty filter shows all.
@@ -460,8 +494,18 @@ pub trait Queries: Send + Sync + 'static {
     /// One cart, order or receipt.
     fn claim(&self, key: &ClaimKey) -> impl Future<Output = Result<Option<ClaimView>, QueryError>> + Send;
 
-    /// The open claims that have units of a row set aside, at most `limit`: the latest deadline first, those without
-    /// one last, equals by kind and then by reference by bytes. None for a row that is not there.
+    /// The row as it stood at an instant, by the ledger. Versions order the ledger, and the database's clock dates it:
+    /// where the clock was set back, so that a later version has an earlier instant, several versions are the newest
+    /// one at an instant, and the answer is one of them. Takes as many look-ups as halving the versions does.
+    fn stock_as_of(
+        &self,
+        key: &StockKey,
+        instant: Timestamp,
+    ) -> impl Future<Output = Result<StockAsOf, QueryError>> + Send;
+
+    /// The open claims that have units of a row set aside, at most `limit`: who holds them for the shortest time first,
+    /// those of whom that is not known last, equals by kind and then by reference by bytes. None for a row that is not
+    /// there.
     fn holders(
         &self,
         key: &StockKey,
@@ -549,7 +593,7 @@ pub struct Loaded {
     pub now: Timestamp,
     /// For each entry, in order; [`Seen::New`] for dead letters.
     pub seen: Vec<Seen>,
-    /// The rows.
+    /// The rows; of those that were counted, what stood then, and who has units set aside of those that may come up short.
     pub books: Books,
 }
 
@@ -638,7 +682,8 @@ pub struct OutboxStatus {
 
 /// Where state is kept. Every method takes its own connection; none keeps a lock after it returned.
 pub trait Store: Send + Sync {
-    /// Makes a batch durable in one transaction: reads which identities are new, locks claims and stock in key order,
+    /// Makes a batch durable in one transaction: reads which identities are new, locks claims and stock in key order, and
+    /// the claims of whoever waits for that stock,
     /// has `judge` decide, writes rows, ledger, inbox and outbox, takes the numbers last. Conflicts with other writers
     /// are retried inside. Not cancel-safe: run it to its end.
     fn commit(

@@ -89,6 +89,7 @@ async fn open_store(settings: &Settings, connections: u32, create: bool) -> Resu
         inbox_max_days: i64::from(settings.inbox.max_days),
         dead_letter_keep_days: settings.dead_letters.keep_days,
         keep_published_seconds: settings.relay.keep_published_s,
+        alert_keep_days: settings.alerts.keep_days,
     };
     let acquire_timeout_ms = ACQUIRE_TIMEOUT_MS;
     let opened = match settings.store_address() {
@@ -195,6 +196,7 @@ pub(super) fn bench(settings: &Settings, buries: bool) -> Bench {
                 DeductOnSetting::Shipped => DeductOn::Shipped,
             },
             order_ttl_seconds: settings.orders.ttl_s,
+            order_max_waiting: settings.orders.max_waiting,
             carts_hold: settings.carts.hold,
             cart_ttl_seconds: settings.carts.ttl_s,
             cart_max_hold_seconds: settings.carts.max_hold_s,
@@ -202,6 +204,7 @@ pub(super) fn bench(settings: &Settings, buries: bool) -> Bench {
             ignore_cart_holds: settings.alerts.ignore_cart_holds,
         },
         max_clock_skew_seconds: settings.max_clock_skew_s,
+        count_max_age_seconds: settings.counts.max_age_s,
         buries,
     }
 }

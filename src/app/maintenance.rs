@@ -90,6 +90,7 @@ mod tests {
             inbox_max_days: 100,
             dead_letter_keep_days: 30,
             keep_published_seconds: 60,
+            alert_keep_days: 30,
         };
         let settings =
             SqliteSettings { file: file.clone(), create: true, readers: 2, acquire_timeout_ms: 30_000, retention };

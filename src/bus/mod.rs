@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+#[cfg(feature = "adapters")]
 pub mod any;
 pub mod direct;
+#[cfg(feature = "adapters")]
 pub mod kafka;
+#[cfg(feature = "adapters")]
 pub mod local;
+#[cfg(feature = "adapters")]
 pub mod nats;
 pub mod publish;
 pub mod replay;

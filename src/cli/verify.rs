@@ -14,8 +14,8 @@ use crate::store::{CHECKS, Upkeep, Verification};
 
 /// Prove that the database keeps its promises
 ///
-/// Compares counters with movements and claims, levels with thresholds, and looks for holes in the numbers, all on one
-/// snapshot while workers go on. Rows that differ from the books are recorded as differences and announced once on
+/// Compares counters with movements and claims, who waits with claims, levels with thresholds, and looks for holes in the
+/// numbers, all on one snapshot while workers go on. Rows that differ from the books are recorded as differences and announced once on
 /// stock-drift. Exit code 0 when everything holds, 3 when something differs.
 ///
 /// With --repair, counters and levels are set to what ledger, claims and thresholds say, each row by one event under its

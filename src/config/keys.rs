@@ -102,12 +102,15 @@ pub const KEYS: &[Key] = &[
     number("http.max_connections", 1, 65_536, "connections"),
     choice("orders.deduct_on", &["created", "confirmed", "shipped"]),
     number("orders.ttl_s", 1, YEAR_S, "seconds"),
+    // A batch that gives units to those who wait loads all of them.
+    number("orders.max_waiting", 0, 10_000, "orders"),
     Key { name: "carts.hold", kind: Kind::Flag },
     number("carts.ttl_s", 1, YEAR_S, "seconds"),
     number("carts.max_hold_s", 1, YEAR_S, "seconds"),
     number("carts.max_per_sku", 1, i32::MAX as i64, "units"),
     number("counts.max_age_s", 1, YEAR_S, "seconds"),
     Key { name: "alerts.ignore_cart_holds", kind: Kind::Flag },
+    number("alerts.keep_days", 1, 3_660, "days"),
     number("inbox.keep_days", 1, 3_660, "days"),
     // Each day is a partition of its own; PostgreSQL plans well up to a few thousand.
     number("inbox.max_days", 2, 3_660, "days"),

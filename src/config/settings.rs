@@ -161,6 +161,8 @@ pub struct OrderSettings {
     pub deduct_on: DeductOn,
     /// How long a reservation lives, in seconds.
     pub ttl_s: i64,
+    /// The most orders that may wait for one stock row; 0 where none may.
+    pub max_waiting: i64,
 }
 
 /// The event with which an order's units leave on_hand.
@@ -198,11 +200,13 @@ pub struct CountSettings {
 }
 
 /// `alerts`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertSettings {
     /// Whether what carts hold counts as available when the level is judged.
     pub ignore_cart_holds: bool,
+    /// Days for which resolved alerts are kept.
+    pub keep_days: i32,
 }
 
 /// `inbox`.
@@ -394,7 +398,7 @@ impl Default for HttpSettings {
 
 impl Default for OrderSettings {
     fn default() -> Self {
-        Self { deduct_on: DeductOn::Created, ttl_s: 7_200 }
+        Self { deduct_on: DeductOn::Created, ttl_s: 7_200, max_waiting: 1_000 }
     }
 }
 
@@ -407,6 +411,12 @@ impl Default for CartSettings {
 impl Default for CountSettings {
     fn default() -> Self {
         Self { max_age_s: 604_800 }
+    }
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        Self { ignore_cart_holds: false, keep_days: 365 }
     }
 }
 

@@ -1,8 +1,13 @@
 //! The rows that a batch has loaded, and what applying its events makes of them.
 
+mod holders;
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+
+pub use holders::OpenHold;
 
 use super::announce::{Announcement, AnnouncementBody, Answer, AnswerKind, Movement, MovementKind};
 use super::claim::{Claim, ClaimKey, ClaimKind};
@@ -10,6 +15,7 @@ use super::event::{Cause, Event, EventType, Trace};
 use super::reconciliation::{Audit, Difference, DifferenceKey};
 use super::rules::Rules;
 use super::stock::{Counters, Level, Snapshot, StockRow};
+use super::waiting::WaitingList;
 use super::words::{StockKey, Timestamp};
 
 /// The rows that the events of a batch touch, as they were loaded under their locks.
@@ -19,6 +25,15 @@ pub struct Books {
     pub stock: HashMap<StockKey, StockRow>,
     /// Claims by key; a key that is absent has no row.
     pub claims: HashMap<ClaimKey, Claim>,
+    /// Who waits for the stock rows, for each row that anybody waits for. The claims of all of them are loaded; rows that
+    /// only those claims name are not.
+    pub waiting: HashMap<StockKey, WaitingList>,
+    /// Units on hand of a counted row at the instant of the count, by the ledger as it was loaded; absent where the row
+    /// did not exist then.
+    pub on_hand_at: HashMap<(StockKey, Timestamp), i64>,
+    /// Who has units of a row set aside, of the rows that an event of the batch may leave short. As it was loaded: what
+    /// the events of the batch changed stands in `claims`.
+    pub holders: HashMap<StockKey, Vec<OpenHold>>,
     /// What reconciliation compares, for the rows of its events alone.
     pub audits: HashMap<StockKey, Audit>,
 }
@@ -52,7 +67,8 @@ pub struct Effects {
     pub announcements: Vec<Announcement>,
     /// Stock rows that did not exist before and must be inserted.
     pub created: BTreeSet<StockKey>,
-    /// Stock rows whose settings changed and must be written as a whole; none of them is among the created.
+    /// Stock rows whose settings changed, or what is waited for, and that must be written as a whole; rows that are
+    /// among the created may stand here as well.
     pub settings: BTreeSet<StockKey>,
     /// Stock rows of which only counters, level and version changed; they may stand in the other two as well.
     pub counted: BTreeSet<StockKey>,
@@ -85,17 +101,13 @@ impl<'a> Fold<'a> {
 
     /// Starts one event. Nothing of it counts before [`Work::finish`].
     pub(super) fn begin(&mut self, cause: &Arc<Cause>, trace: &Trace, event: &Event) -> Work<'_, 'a> {
-        let decision = match event {
-            Event::Reconciliation(reconciliation) => reconciliation.task.decision(),
-            _ => None,
+        let origin = Origin {
+            cause: cause.clone(),
+            trace: trace.clone(),
+            reason: event.reason().cloned(),
+            operator: event.operator().cloned(),
         };
-        let reason = match event {
-            Event::OrderCancelled(cancelled) => cancelled.reason.clone(),
-            _ => decision.map(|decision| decision.reason.clone()),
-        };
-        let operator = decision.and_then(|decision| decision.operator.clone());
-        let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason, operator };
-        Work { fold: self, origin, before: BTreeMap::new(), told: Vec::new() }
+        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new(), told: Vec::new() }
     }
 }
 
@@ -113,7 +125,9 @@ pub(super) struct Work<'f, 'a> {
     origin: Origin,
     /// The rows that this event has touched, as they were; `None` for one that it created.
     before: BTreeMap<StockKey, Option<StockRow>>,
-    /// What is told besides changes of rows and the answer.
+    /// The rows of which somebody who waited got units.
+    filled: BTreeSet<StockKey>,
+    /// What is told besides changes of rows and answers.
     told: Vec<AnnouncementBody>,
 }
 
@@ -143,6 +157,31 @@ impl<'a> Work<'_, 'a> {
         self.row(key).map_or(0, |row| row.counters.available().max(0))
     }
 
+    /// Units on hand of a row at an instant, by the ledger. What this batch did before is recorded at the moment of the
+    /// batch, after every earlier one. From that moment on they are what they are now; so they are before the row
+    /// existed: its first units were put in as what there is, and are none that came since.
+    pub fn on_hand_at(&self, row: &StockRow, instant: Timestamp) -> i64 {
+        let on_record = self.fold.books.on_hand_at.get(&(row.key.clone(), instant)).copied();
+        on_record.filter(|_| instant < self.now()).unwrap_or(row.counters.on_hand)
+    }
+
+    /// Has a `stock-shortage` told of a row where more is reserved than is on hand.
+    pub fn tell_shortage(&mut self, key: &StockKey) {
+        let Some(row) = self.row(key) else { return };
+        let (on_hand, reserved) = (row.counters.on_hand, row.counters.reserved());
+        if reserved > on_hand {
+            let claims = self.fold.books.holders_of(key, self.fold.now);
+            let body = AnnouncementBody::StockShortage {
+                key: key.clone(),
+                on_hand,
+                reserved,
+                short: reserved - on_hand,
+                claims,
+            };
+            self.tell(body);
+        }
+    }
+
     /// A claim as it stands.
     pub fn claim(&self, key: &ClaimKey) -> Option<&Claim> {
         self.fold.books.claims.get(key)
@@ -155,6 +194,7 @@ impl<'a> Work<'_, 'a> {
 
     /// Brings a changed claim back and has it written.
     pub fn put_claim(&mut self, claim: Claim) {
+        self.note_waiting(&claim);
         self.fold.effects.claims.insert(claim.key.clone());
         self.fold.books.claims.insert(claim.key.clone(), claim);
     }
@@ -195,6 +235,12 @@ impl<'a> Work<'_, 'a> {
     /// Corrects a row of which others saw `known` last: counters and version as they were announced.
     pub fn correct_row(&mut self, known: StockRow, counters: Counters) {
         let key = known.key.clone();
+        let change = counters.since(&known.counters);
+        if let Some(said) = self.fold.books.audits.get_mut(&key).and_then(|audit| audit.said.as_mut()) {
+            // No claim changes by it: what claims say is less by what the movement will add.
+            said.cart_held -= change.cart_held;
+            said.order_reserved -= change.order_reserved;
+        }
         self.fold.books.stock.insert(key.clone(), StockRow { counters, ..known.clone() });
         self.before.insert(key, Some(known));
     }
@@ -238,17 +284,26 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
-    /// level changed, and at last the answer.
-    pub fn finish(self, answer: Option<Answer>) {
-        let Self { fold, origin, before, told } = self;
+    /// level changed, then what else is told, then the answer, and at last the answers to orders that waited and got
+    /// units.
+    pub fn finish(self, answer: Option<Answer>, filled: Vec<Answer>) {
+        let Self { fold, origin, before, filled: filled_rows, told } = self;
         for (key, previous) in before {
-            fold.close_row(&origin, &key, previous);
+            fold.close_row(&origin, &key, previous, filled_rows.contains(&key));
         }
         for body in told {
             let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
             fold.effects.announcements.push(Announcement { cause, trace, body });
         }
-        let Some(answer) = answer else { return };
+        for answer in answer.into_iter().chain(filled) {
+            fold.tell(&origin, answer);
+        }
+    }
+}
+
+impl Fold<'_> {
+    /// Announces an answer, which its claim keeps as its last one.
+    fn tell(&mut self, origin: &Origin, answer: Answer) {
         let claim_kind = match answer.kind {
             AnswerKind::Order => Some(ClaimKind::Order),
             AnswerKind::Cart => Some(ClaimKind::Cart),
@@ -256,16 +311,17 @@ impl<'a> Work<'_, 'a> {
         };
         if let Some(kind) = claim_kind {
             let key = ClaimKey { kind, reference: answer.reference.clone() };
-            fold.effects.answers.insert(key.clone(), fold.effects.announcements.len());
-            fold.effects.claims.insert(key);
+            self.effects.answers.insert(key.clone(), self.effects.announcements.len());
+            self.effects.claims.insert(key);
         }
         let body = AnnouncementBody::ReservationResult(answer);
-        fold.effects.announcements.push(Announcement { cause: origin.cause, trace: origin.trace, body });
+        let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
+        self.effects.announcements.push(Announcement { cause, trace, body });
     }
-}
 
-impl Fold<'_> {
-    fn close_row(&mut self, origin: &Origin, key: &StockKey, previous: Option<StockRow>) {
+    /// `filled` says that somebody who waited got units of the row: that is a change also where the numbers end as they
+    /// were, so that the ledger and the subscribers have the event.
+    fn close_row(&mut self, origin: &Origin, key: &StockKey, previous: Option<StockRow>, filled: bool) {
         let Some(row) = self.books.stock.get_mut(key) else { return };
         let created = previous.is_none();
         let before = previous.as_ref().map_or(Snapshot::NOTHING, StockRow::snapshot);
@@ -276,8 +332,9 @@ impl Fold<'_> {
         // A row that is corrected may look to others as it did before; that it was touched is a movement all the same.
         let cause_corrects = origin.cause.event_type == EventType::Reconciliation;
         let settings_changed = previous.as_ref().is_none_or(|old| settings_differ(old, row));
-        if !counted && !settings_changed && !cause_corrects {
-            if previous.is_some_and(|old| old.sku_version != row.sku_version) {
+        let is_waited_for_anew = previous.as_ref().is_some_and(|old| old.waiting != row.waiting);
+        if !counted && !settings_changed && !filled && !cause_corrects {
+            if is_waited_for_anew || previous.is_some_and(|old| old.sku_version != row.sku_version) {
                 self.effects.settings.insert(key.clone());
             }
             return;
@@ -298,7 +355,7 @@ impl Fold<'_> {
         self.effects.movements.push(Movement {
             key: key.clone(),
             version: row.version,
-            kind: movement_kind(origin.cause.event_type, &change, created || !counted),
+            kind: movement_kind(origin.cause.event_type, &change, created || (!counted && !filled)),
             change,
             after: after.counters,
             cause: origin.cause.clone(),
@@ -308,10 +365,8 @@ impl Fold<'_> {
         });
         if let Some(said) = self.books.audits.get_mut(key).and_then(|audit| audit.said.as_mut()) {
             said.ledger = said.ledger.with(row.version, &change);
-            if !cause_corrects {
-                said.cart_held += change.cart_held;
-                said.order_reserved += change.order_reserved;
-            }
+            said.cart_held += change.cart_held;
+            said.order_reserved += change.order_reserved;
         }
         self.effects.announcements.push(Announcement {
             cause: origin.cause.clone(),
@@ -336,7 +391,7 @@ impl Fold<'_> {
         }
         let rows = if created {
             &mut self.effects.created
-        } else if settings_changed || cause_registers || cause_corrects {
+        } else if settings_changed || cause_registers || cause_corrects || is_waited_for_anew {
             &mut self.effects.settings
         } else {
             &mut self.effects.counted
@@ -357,8 +412,12 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
     match cause {
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
-        EventType::Reconciliation => MovementKind::Adjust,
+        EventType::StockAdjusted | EventType::StockSynced | EventType::Reconciliation => MovementKind::Adjust,
+        EventType::StockCounted => MovementKind::Count,
+        EventType::ReturnReceived => MovementKind::Return,
         _ if settings_only => MovementKind::Register,
+        // What was given back went to somebody who waited.
+        _ if *change == Counters::default() => MovementKind::Release,
         _ if change.on_hand < 0 => MovementKind::Deduct,
         _ if change.on_hand > 0 || change.reserved() < 0 => MovementKind::Release,
         _ => MovementKind::Reserve,

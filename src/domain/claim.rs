@@ -1,4 +1,5 @@
-//! A claim: the one row of a cart, an order or a receipt, with its state, version, lines and remembered events.
+//! A claim: the one row of a cart, an order or a fact that counts once, with its state, version, lines and remembered
+//! events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,20 @@ pub enum ClaimKind {
     Order,
     /// A receipt of goods: its lines are the natural keys that let each line count once.
     Receipt,
+    /// A return: as a receipt.
+    Return,
+    /// A correction of on_hand; that its row is there says that it counted.
+    Adjustment,
+    /// A change by a system that does not reserve; as a correction.
+    Sync,
+    /// A count; as a correction.
+    Count,
 }
 
 impl ClaimKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Cart, Self::Order, Self::Receipt];
+    pub const ALL: [Self; 7] =
+        [Self::Cart, Self::Order, Self::Receipt, Self::Return, Self::Adjustment, Self::Sync, Self::Count];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +37,10 @@ impl ClaimKind {
             Self::Cart => "cart",
             Self::Order => "order",
             Self::Receipt => "receipt",
+            Self::Return => "return",
+            Self::Adjustment => "adjustment",
+            Self::Sync => "sync",
+            Self::Count => "count",
         }
     }
 }
@@ -34,7 +48,7 @@ impl ClaimKind {
 /// The key of a claim. Its order is the order in which claims are locked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimKey {
-    /// Cart, order or receipt.
+    /// What it belongs to.
     pub kind: ClaimKind,
     /// Its name.
     pub reference: Reference,
@@ -65,7 +79,7 @@ pub enum ClaimState {
     Refused,
     /// An order that was called off, perhaps before it came.
     Cancelled,
-    /// A receipt.
+    /// A fact that counts once: a receipt, a return, a correction or a count.
     Received,
 }
 
@@ -124,7 +138,7 @@ pub struct ClaimLine {
     pub released: i64,
     /// Shipped, cumulatively; part of `deducted`.
     pub shipped: i64,
-    /// Come back, cumulatively.
+    /// Come back, cumulatively; of an order at most what was shipped.
     pub returned: i64,
     /// Called off in parts and not given back, because it was shipped or never held: what tells a repetition of such a
     /// part from a further one.
@@ -137,6 +151,9 @@ pub struct ClaimLine {
     /// Given back because time ran out and told to be lost: the shop may have paid the money back, so that no later
     /// confirmation or shipment asks for them again.
     pub lost: i64,
+    /// Not there when they were asked for, and waited for: the next units of the row that are nobody's go to whoever came
+    /// first.
+    pub waiting: i64,
 }
 
 impl ClaimLine {
@@ -145,9 +162,14 @@ impl ClaimLine {
         self.reserved + self.deducted
     }
 
+    /// Units that the claim has or waits for.
+    pub fn standing(&self) -> i64 {
+        self.held() + self.waiting
+    }
+
     /// Whether the line is of the claim: asked for, or touched while it was. Others only remember what was refused.
     pub fn stands(&self) -> bool {
-        self.requested > 0 || self.held() > 0 || self.released > 0 || self.returned > 0
+        self.requested > 0 || self.standing() > 0 || self.released > 0 || self.returned > 0
     }
 
     /// Units that were called off in parts, cumulatively, whatever could be given back of them.
@@ -155,9 +177,14 @@ impl ClaimLine {
         self.released + self.too_late
     }
 
-    /// Units that could still be called off: held and not shipped.
+    /// Units that could still be shipped: held and not shipped yet.
     pub fn unshipped(&self) -> i64 {
         self.held() - self.shipped
+    }
+
+    /// Units that could still be called off: waited for, or held and not shipped.
+    pub fn open(&self) -> i64 {
+        self.waiting + self.unshipped()
     }
 }
 
@@ -172,7 +199,7 @@ pub struct Remembered {
     pub event: Event,
 }
 
-/// One cart, order or receipt.
+/// One cart, order or fact that counts once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Kind and reference.
@@ -219,9 +246,16 @@ impl Claim {
     }
 
     /// Whether a confirmation or a shipment came after the deadline and found the units gone. The shop was told so and
-    /// may have paid the money back: from then on only a higher version can bring the order back.
+    /// may have paid the money back: from then on only a higher version can bring the order back. An order that only
+    /// waited when its time ran out had nothing that could be got again.
     pub fn is_lost(&self) -> bool {
-        self.state == ClaimState::Expired && self.lines.values().any(|line| line.lost > 0)
+        let nothing_lapsed = || self.lines.values().all(|line| line.lapsed == 0);
+        self.state == ClaimState::Expired && (self.lines.values().any(|line| line.lost > 0) || nothing_lapsed())
+    }
+
+    /// Whether any line waits for units.
+    pub fn waits(&self) -> bool {
+        self.lines.values().any(|line| line.waiting > 0)
     }
 
     /// Whether any line has units set aside.

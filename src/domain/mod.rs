@@ -1,14 +1,17 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
-//! [`words`], [`event`], [`stock`], [`claim`], [`announce`], [`reconciliation`] and [`rules`] are the nouns; [`books`] holds the loaded rows
-//! and what becomes of them; [`apply`] is the verb.
+//! [`words`], [`event`] (what each says stands in `facts`), [`stock`], [`claim`], [`waiting`], [`announce`],
+//! [`reconciliation`] and [`rules`] are the nouns; [`books`] holds the loaded rows and what becomes of them; [`apply`] is
+//! the verb, and [`alert`] follows what it announces.
 
+pub mod alert;
 pub mod announce;
 mod apply;
 pub mod books;
 mod carts;
 pub mod claim;
 pub mod event;
+mod facts;
 mod goods;
 mod orders;
 mod reconciled;
@@ -18,4 +21,5 @@ pub mod stock;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
+pub mod waiting;
 pub mod words;

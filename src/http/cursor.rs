@@ -4,12 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::problem::Problem;
+use crate::domain::alert::AlertId;
 use crate::domain::claim::{ClaimKey, ClaimKind};
 use crate::domain::reconciliation::{DifferenceKey, Figure, FigureSource};
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::HolderPlace;
+use crate::ports::{AlertPlace, HolderPlace};
 
 /// Bytes of the digest that tells a cursor of ours from other text.
 const DIGEST_BYTES: usize = 4;
@@ -24,12 +26,15 @@ pub(super) enum Cursor {
     /// Of a list of movements.
     #[serde(rename = "m")]
     Movement(i64),
-    /// Of a list of claims: deadline, kind, reference.
-    #[serde(rename = "c")]
+    /// Of a list of claims: since when they hold, kind, reference.
+    #[serde(rename = "h")]
     Holder(Option<i64>, String, String),
     /// Of a list of differences: SKU, location, source, field.
     #[serde(rename = "d")]
     Difference(String, String, String, String),
+    /// Of a list of alerts: when they were opened, id.
+    #[serde(rename = "a")]
+    Alert(i64, Uuid),
 }
 
 impl Cursor {
@@ -67,17 +72,32 @@ impl Cursor {
 
     /// The cursor behind a claim.
     pub(super) fn behind_holder(place: &HolderPlace) -> Self {
-        let deadline = place.expires_at.map(|deadline| deadline.0);
-        Self::Holder(deadline, place.key.kind.as_str().to_owned(), place.key.reference.to_string())
+        let since = place.held_since.map(|since| since.0);
+        Self::Holder(since, place.key.kind.as_str().to_owned(), place.key.reference.to_string())
     }
 
     /// The claim behind which a list goes on.
     pub(super) fn holder(text: &str) -> Result<HolderPlace, Problem> {
         let other = || Problem::invalid("cursor belongs to another list");
-        let Self::Holder(deadline, kind, reference) = Self::decode(text)? else { return Err(other()) };
+        let Self::Holder(since, kind, reference) = Self::decode(text)? else { return Err(other()) };
         let kind = ClaimKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(other)?;
         let key = ClaimKey { kind, reference: Reference::new(reference) };
-        Ok(HolderPlace { expires_at: deadline.map(Timestamp), key })
+        Ok(HolderPlace { held_since: since.map(Timestamp), key })
+    }
+
+    /// The cursor behind an alert.
+    pub(super) fn behind_alert(place: &AlertPlace) -> Self {
+        Self::Alert(place.opened_at.0, Uuid::from_bytes(place.id.0))
+    }
+
+    /// The alert behind which a list goes on.
+    pub(super) fn alert(text: &str) -> Result<AlertPlace, Problem> {
+        match Self::decode(text)? {
+            Self::Alert(opened_at, id) => {
+                Ok(AlertPlace { opened_at: Timestamp(opened_at), id: AlertId(id.into_bytes()) })
+            }
+            _ => Err(Problem::invalid("cursor belongs to another list")),
+        }
     }
 
     /// The cursor behind a difference.
@@ -114,9 +134,12 @@ mod tests {
         let text = Cursor::behind(&key).encode();
         assert_eq!(Cursor::stock(&text).unwrap(), key);
         assert_eq!(Cursor::movement(&Cursor::Movement(i64::MAX).encode()).unwrap(), i64::MAX);
-        for expires_at in [None, Some(Timestamp(-1))] {
+        let place = AlertPlace { opened_at: Timestamp(-1), id: AlertId([7; 16]) };
+        assert_eq!(Cursor::alert(&Cursor::behind_alert(&place).encode()).unwrap(), place);
+        assert!(Cursor::alert(&text).is_err());
+        for held_since in [None, Some(Timestamp(-1))] {
             let key = ClaimKey { kind: ClaimKind::Cart, reference: Reference::new("C \"1\"") };
-            let place = HolderPlace { expires_at, key };
+            let place = HolderPlace { held_since, key };
             assert_eq!(Cursor::holder(&Cursor::behind_holder(&place).encode()).unwrap(), place);
         }
         for source in ["ledger", "wms"] {

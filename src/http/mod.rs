@@ -1,7 +1,9 @@
 //! The sidecar: probes, metrics, questions about stock and claims, and events for callers that do not speak the
 //! broker; what is published, for those who read along; and a page that shows all of it to people. It writes nothing
-//! itself; events go through the engine like all others.
+//! itself but that an alert is acknowledged, which is no change of stock; events go through the engine like all others.
 
+mod alerts;
+mod body;
 mod claims;
 mod cursor;
 mod differences;

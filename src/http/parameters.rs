@@ -6,7 +6,10 @@ use axum::http::request::Parts;
 
 use super::problem::Problem;
 use crate::domain::reconciliation::FigureSource;
-use crate::domain::words::{DEFAULT_LOCATION, Location, MAX_REFERENCE_CHARACTERS, MAX_SKU_CHARACTERS, Reference, Sku};
+use crate::domain::words::{
+    DEFAULT_LOCATION, Location, MAX_REFERENCE_CHARACTERS, MAX_SKU_CHARACTERS, Reference, Sku, Timestamp,
+};
+use crate::wire::{MAX_TEXT_CHARACTERS, instant};
 
 /// Items of a page when the caller does not say.
 const DEFAULT_PAGE: u32 = 50;
@@ -60,6 +63,13 @@ impl Parameters {
     /// `location`, or the default one.
     pub(super) fn location_or_default(&mut self) -> Result<Location, Problem> {
         Ok(self.location()?.unwrap_or_else(|| Location::new(DEFAULT_LOCATION)))
+    }
+
+    /// `as_of`: an instant.
+    pub(super) fn as_of(&mut self) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.one("as_of")? else { return Ok(None) };
+        let wrong = "as_of must be a time in RFC 3339, like 2026-11-21T15:45:00Z; a + in it is written as %2B";
+        instant::parse(&text).map(Some).ok_or_else(|| Problem::invalid(wrong))
     }
 
     /// `prefix`: the beginning of a SKU.
@@ -120,6 +130,12 @@ pub(super) fn sku(text: String) -> Result<Sku, Problem> {
 pub(super) fn reference(text: String) -> Result<Reference, Problem> {
     checked(&text, "reference", MAX_REFERENCE_CHARACTERS)?;
     Ok(Reference::new(text))
+}
+
+/// Reads the name of a person.
+pub(super) fn operator(text: String) -> Result<String, Problem> {
+    checked(&text, "operator", MAX_TEXT_CHARACTERS)?;
+    Ok(text)
 }
 
 fn checked(text: &str, name: &str, most: usize) -> Result<(), Problem> {

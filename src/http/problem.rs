@@ -10,14 +10,16 @@ use serde::Serialize;
 /// The content type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// What a caller has to do about an error. `INV_002` (refused by a rule of stock) and `INV_004` (contradicts what is
-/// known) belong to the write operations of the contract and are not given yet.
+/// What a caller has to do about an error. `INV_002` (refused by a rule of stock) belongs to the write operations of the
+/// contract and is not given yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     /// `INV_001`: what was asked for is not there.
     NotFound,
     /// `INV_003`: the request is wrong; the same again fails again.
     Invalid,
+    /// `INV_004`: the request contradicts what is known.
+    Conflict,
     /// `INV_005`: the caller may not do this.
     Forbidden,
     /// `INV_006`: the worker cannot answer now; the same may succeed later.
@@ -29,6 +31,7 @@ impl Code {
         match self {
             Self::NotFound => "INV_001",
             Self::Invalid => "INV_003",
+            Self::Conflict => "INV_004",
             Self::Forbidden => "INV_005",
             Self::Unavailable => "INV_006",
         }

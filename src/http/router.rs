@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::guard::guard;
 use super::problem::{Code, Problem};
 use super::stream::EventStream;
-use super::{claims, differences, events, openapi, page, probes, stock, stream};
+use super::{alerts, claims, differences, events, openapi, page, probes, stock, stream};
 use crate::bus::direct::DirectSubmitter;
 use crate::health::{Liveness, Readiness};
 use crate::metrics::Metrics;
-use crate::ports::Queries;
+use crate::ports::Watch;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -57,12 +57,13 @@ pub(super) struct Route<Q> {
 }
 
 /// Every route. `openapi.json` describes exactly these.
-pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
+pub(super) fn routes<Q: Watch>() -> Vec<Route<Q>> {
     let route = |path, handler| Route { path, handler };
     vec![
         route("/", page::index()),
         route("/page.css", page::style()),
         route("/page.js", page::script()),
+        route("/alerts.js", page::alerts()),
         route("/stream.js", page::stream()),
         route("/pace.js", page::pace()),
         route("/livez", get(probes::livez::<Q>)),
@@ -78,13 +79,16 @@ pub(super) fn routes<Q: Queries>() -> Vec<Route<Q>> {
         route("/api/v1/orders/{id}", get(claims::order::<Q>)),
         route("/api/v1/carts/{id}", get(claims::cart::<Q>)),
         route("/api/v1/differences", get(differences::list::<Q>)),
+        route("/api/v1/alerts", get(alerts::list::<Q>)),
+        route("/api/v1/alerts/{id}", get(alerts::one::<Q>)),
+        route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge::<Q>)),
         route("/api/v1/events", post(events::post::<Q>)),
         route("/api/v1/events/stream", get(stream::stream::<Q>)),
     ]
 }
 
 /// The sidecar's whole behaviour apart from connections.
-pub fn router<Q: Queries>(sidecar: Sidecar<Q>) -> Router {
+pub fn router<Q: Watch>(sidecar: Sidecar<Q>) -> Router {
     let metrics = sidecar.metrics.clone();
     let unmatched = || async { Problem::not_found("no such path; /openapi.json lists those that are there") };
     let wrong_method = || async {

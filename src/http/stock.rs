@@ -11,8 +11,8 @@ use super::parameters::{Parameters, Segment, sku};
 use super::problem::Problem;
 use super::router::Sidecar;
 use crate::domain::stock::{Counters, StockRow};
-use crate::domain::words::StockKey;
-use crate::ports::{HolderPlace, HolderView, MovementView, Queries, StockFilter};
+use crate::domain::words::{StockKey, Timestamp};
+use crate::ports::{HolderPlace, HolderView, MovementView, Queries, StockAsOf, StockFilter};
 use crate::wire::instant;
 
 /// A page of a list.
@@ -171,6 +171,7 @@ pub(super) struct HolderBody {
     reference: String,
     reserved: i64,
     state: &'static str,
+    held_since: Option<String>,
     expires_at: Option<String>,
 }
 
@@ -181,9 +182,32 @@ impl HolderBody {
             reference: holder.key.reference.to_string(),
             reserved: holder.reserved,
             state: holder.state.as_str(),
+            held_since: holder.held_since.map(instant::format),
             expires_at: holder.expires_at.map(instant::format),
         }
     }
+}
+
+/// A row, as it is or as it was.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum OneBody {
+    /// As it is.
+    Now(StockBody),
+    /// As it was.
+    AsOf(AsOfBody),
+}
+
+/// A row at an instant, as far as the ledger knows it.
+#[derive(Serialize)]
+pub(super) struct AsOfBody {
+    sku: String,
+    location: String,
+    as_of: String,
+    version: i64,
+    #[serde(flatten)]
+    counters: CountersBody,
+    recorded_at: String,
 }
 
 /// `GET /api/v1/stock/{sku}`.
@@ -191,11 +215,42 @@ pub(super) async fn one<Q: Queries>(
     State(sidecar): State<Arc<Sidecar<Q>>>,
     Segment(text): Segment,
     mut parameters: Parameters,
-) -> Result<Json<StockBody>, Problem> {
+) -> Result<Json<OneBody>, Problem> {
     let key = StockKey { sku: sku(text)?, location: parameters.location_or_default()? };
+    let as_of = parameters.as_of()?;
     parameters.done()?;
-    let row = sidecar.ask(sidecar.queries.stock(&key)).await?;
-    row.map(|row| Json(StockBody::of(&row))).ok_or_else(|| unknown(&key))
+    match as_of {
+        None => now(&sidecar, &key).await.map(OneBody::Now).map(Json),
+        Some(instant) => at(&sidecar, key, instant).await.map(OneBody::AsOf).map(Json),
+    }
+}
+
+async fn now<Q: Queries>(sidecar: &Sidecar<Q>, key: &StockKey) -> Result<StockBody, Problem> {
+    let row = sidecar.ask(sidecar.queries.stock(key)).await?;
+    row.map(|row| StockBody::of(&row)).ok_or_else(|| unknown(key))
+}
+
+async fn at<Q: Queries>(sidecar: &Sidecar<Q>, key: StockKey, as_of: Timestamp) -> Result<AsOfBody, Problem> {
+    match sidecar.ask(sidecar.queries.stock_as_of(&key, as_of)).await? {
+        StockAsOf::At { version, counters, recorded_at } => Ok(AsOfBody {
+            sku: key.sku.to_string(),
+            location: key.location.to_string(),
+            as_of: instant::format(as_of),
+            version,
+            counters: CountersBody::of(&counters),
+            recorded_at: instant::format(recorded_at),
+        }),
+        StockAsOf::Before { first } => {
+            let StockKey { sku, location } = key;
+            let first = instant::format(first);
+            Err(Problem::not_found(format!("the stock of SKU {sku:?} at location {location:?} is known since {first}")))
+        }
+        StockAsOf::Ahead { now } => {
+            let now = instant::format(now);
+            Err(Problem::invalid(format!("as_of must not be in the future: by the database's clock it is {now}")))
+        }
+        StockAsOf::Unknown => Err(unknown(&key)),
+    }
 }
 
 /// `GET /api/v1/stock`.
@@ -244,7 +299,7 @@ pub(super) async fn claims<Q: Queries>(
         return Err(unknown(&key));
     }
     let behind = |holder: &HolderView| {
-        Cursor::behind_holder(&HolderPlace { expires_at: holder.expires_at, key: holder.key.clone() })
+        Cursor::behind_holder(&HolderPlace { held_since: holder.held_since, key: holder.key.clone() })
     };
     Ok(Json(Page::new(holders, limit, behind, HolderBody::of)))
 }

@@ -5,14 +5,16 @@ use std::path::Path;
 use super::postgres::PostgresStore;
 use super::sqlite::{AnnouncementLog, SqliteStore};
 use super::{MaintenanceReport, Migration, Upkeep, Verification};
+use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
-    AuditPage, Audited, ClaimView, Committed, DifferenceCount, DifferenceFilter, DueClaim, Entry, HolderPlace,
-    HolderView, Judge, Lease, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, OutboxStatus, Progress,
-    PublishedMark, Queries, QueryError, StockFilter, Store, StoreError,
+    Acknowledgement, AlertFilter, AlertPlace, AuditPage, Audited, ClaimView, Committed, DifferenceCount,
+    DifferenceFilter, DueClaim, Entry, HolderPlace, HolderView, Judge, Lease, MovementView, OutboxBatch, OutboxLimit,
+    OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Store, StoreError,
+    Watch,
 };
 
 /// One of the stores, chosen when the process starts. Each method is the chosen store's.
@@ -108,6 +110,10 @@ impl Queries for AnyStore {
         chosen!(self, store => store.claim(key))
     }
 
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        chosen!(self, store => store.stock_as_of(key, instant))
+    }
+
     async fn holders(
         &self,
         key: &StockKey,
@@ -144,6 +150,25 @@ impl Queries for AnyStore {
 
     async fn ping(&self) -> Result<(), QueryError> {
         chosen!(self, store => store.ping())
+    }
+}
+
+impl Watch for AnyStore {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        chosen!(self, store => store.alerts(filter, after, limit))
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        chosen!(self, store => store.alert(id))
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        chosen!(self, store => store.acknowledge(id, operator))
     }
 }
 

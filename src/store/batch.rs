@@ -8,15 +8,16 @@ use uuid::Uuid;
 
 use super::filing::{DayStatus, Filing};
 use super::lines;
-use crate::domain::announce::{AnnouncementBody, Movement};
-use crate::domain::books::{Books, Effects};
+use super::waiting::{self, Places, WaitingLine};
+use crate::domain::announce::{AnnouncementBody, Holder, MAX_SHORT_CLAIMS, Movement};
+use crate::domain::books::{Books, Effects, OpenHold};
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::event::{Envelope, EventKey, Fingerprint};
-use crate::domain::reconciliation::{Audit, Difference, DifferenceKey};
+use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
-use crate::domain::words::{Day, StockKey, Timestamp};
-use crate::ports::{DeadLetter, Entry, Judged, Loaded, Position, Record, Seen, StoreError};
+use crate::domain::words::{Day, Reference, StockKey, Timestamp};
+use crate::ports::{DeadLetter, Entry, HolderView, Judged, Loaded, Position, Record, Seen, StoreError};
 use crate::wire::identity::event_key;
 use crate::wire::stored;
 
@@ -79,28 +80,76 @@ pub(super) fn fresh<'e>(entries: &'e [Entry], seen: &[Seen]) -> Vec<&'e Envelope
 }
 
 /// The claims that events touch, in the order of their locks.
-pub(super) fn claim_keys(events: &[&Envelope]) -> Vec<ClaimKey> {
-    let keys: BTreeSet<ClaimKey> = events
+pub(super) fn claim_keys(events: &[&Envelope]) -> BTreeSet<ClaimKey> {
+    events
         .iter()
-        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key()))
-        .collect();
-    keys.into_iter().collect()
+        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.other_claim_key()))
+        .collect()
 }
 
-/// The stock rows that events and the claims they touch name, in the order of their locks.
-pub(super) fn stock_keys<'a>(events: &[&'a Envelope], claims: &'a [Claim]) -> Vec<&'a StockKey> {
+/// The stock rows that events and the claims they touch (`touched`) name, in the order of their locks. A claim that was
+/// loaded because it waits for one of these rows brings in no other: whoever gets units of a row needs that row alone.
+pub(super) fn stock_keys<'a>(
+    events: &[&'a Envelope],
+    touched: &BTreeSet<ClaimKey>,
+    claims: &'a [Claim],
+) -> Vec<&'a StockKey> {
     let mut keys: BTreeSet<&StockKey> = events.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
-    keys.extend(claims.iter().flat_map(|claim| claim.lines.keys()));
+    let claims = claims.iter().filter(|claim| touched.contains(&claim.key));
+    keys.extend(claims.flat_map(|claim| claim.lines.keys()));
     keys.into_iter().collect()
 }
 
-/// Loaded rows by their keys.
-pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>, audits: HashMap<StockKey, Audit>) -> Books {
-    Books {
+/// The rows that events count, and when: each once, in order.
+pub(super) fn counts<'a>(events: &[&'a Envelope]) -> Vec<(&'a StockKey, Timestamp)> {
+    let counts: BTreeSet<(&StockKey, Timestamp)> = events.iter().filter_map(|it| it.event.counted()).collect();
+    counts.into_iter().collect()
+}
+
+/// The rows of which something is reserved and that events may leave short: each once, in order.
+pub(super) fn possibly_short<'a>(events: &[&'a Envelope], stock: &[StockRow]) -> Vec<&'a StockKey> {
+    let named: BTreeSet<&StockKey> = events.iter().filter_map(|it| it.event.may_leave_short()).collect();
+    let reserved: HashSet<&StockKey> =
+        stock.iter().filter(|row| row.counters.reserved() > 0).map(|row| &row.key).collect();
+    named.into_iter().filter(|key| reserved.contains(key)).collect()
+}
+
+/// How many holders of a row are looked at: so many that enough are left when every claim of the batch gives its units
+/// back.
+pub(super) fn most_holders(claims: &[Claim]) -> i64 {
+    i64::try_from(MAX_SHORT_CLAIMS + claims.len()).unwrap_or(i64::MAX)
+}
+
+/// Loaded rows by their keys, without what counts, shortages and reconciliation ask for besides.
+pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>, waiting: &[WaitingLine]) -> Result<Books, StoreError> {
+    let claims = claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect();
+    Ok(Books {
         stock: stock.into_iter().map(|row| (row.key.clone(), row)).collect(),
-        claims: claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect(),
-        audits,
+        waiting: waiting::lists(waiting, &claims)?,
+        claims,
+        ..Books::default()
+    })
+}
+
+/// What counts found in the ledger, as (index into `counts`, units on hand), by row and instant.
+pub(super) fn on_hand_at(
+    counts: &[(&StockKey, Timestamp)],
+    found: &[(i64, i64)],
+) -> HashMap<(StockKey, Timestamp), i64> {
+    let place = |index: i64| usize::try_from(index).ok().and_then(|index| counts.get(index));
+    let found = found.iter().filter_map(|(index, units)| Some((place(*index)?, *units)));
+    found.map(|((key, instant), units)| (((*key).clone(), *instant), units)).collect()
+}
+
+/// Holders of rows, as (index into `keys`, holder), by row.
+pub(super) fn holders(keys: &[&StockKey], found: Vec<(i64, HolderView)>) -> HashMap<StockKey, Vec<OpenHold>> {
+    let mut holders: HashMap<StockKey, Vec<OpenHold>> = HashMap::new();
+    for (index, HolderView { key, reserved, held_since, .. }) in found {
+        let Some(row) = usize::try_from(index).ok().and_then(|index| keys.get(index)) else { continue };
+        let hold = OpenHold { holder: Holder { claim: key, reserved }, held_since };
+        holders.entry((*row).clone()).or_default().push(hold);
     }
+    holders
 }
 
 /// One identity to record.
@@ -146,6 +195,10 @@ pub(super) struct Rows<'a> {
     /// What claims no longer have set aside.
     pub given_back: Vec<(&'a ClaimKey, &'a StockKey)>,
     pub set_aside: Vec<SetAside<'a>>,
+    /// Places in the line for a row that are free again, as (row, ticket).
+    pub left: Vec<(&'a StockKey, i64)>,
+    /// Places that orders have taken, as (row, ticket, order).
+    pub joined: Vec<(&'a StockKey, i64, &'a Reference)>,
     /// Loaded rows of which only counters, level and version changed.
     pub counted: Vec<&'a StockRow>,
     /// Loaded rows that changed otherwise.
@@ -167,6 +220,8 @@ pub(super) struct Pending<'a> {
     existing: HashSet<StockKey>,
     /// What each loaded claim has set aside, where it has anything.
     set_aside: HashMap<ClaimKey, HashMap<StockKey, i64>>,
+    /// Who waits for the loaded rows.
+    waiting: Places,
 }
 
 impl<'a> Pending<'a> {
@@ -182,11 +237,12 @@ impl<'a> Pending<'a> {
             now: loaded.now,
             existing: loaded.books.stock.keys().cloned().collect(),
             set_aside: claims.map(|claim| (claim.key.clone(), of_claim(claim))).collect(),
+            waiting: Places::of(&loaded.books.waiting),
         }
     }
 
     /// The rows to write.
-    pub fn rows<'j>(&self, judged: &'j Judged) -> Result<Rows<'j>, StoreError> {
+    pub fn rows<'j>(&'j self, judged: &'j Judged) -> Result<Rows<'j>, StoreError> {
         let mut rows = Rows { inbox: self.inbox(&judged.fresh)?, ..Rows::default() };
         self.claims(&judged.books, &judged.effects, &mut rows);
         self.stock(&judged.books, &judged.effects, &mut rows);
@@ -196,6 +252,8 @@ impl<'a> Pending<'a> {
                 None => rows.settled.push(key),
             }
         }
+        rows.left = self.waiting.left(&judged.books.waiting);
+        rows.joined = self.waiting.joined(&judged.books.waiting);
         Ok(rows)
     }
 
@@ -245,6 +303,7 @@ impl<'a> Pending<'a> {
             }
             AnnouncementBody::StockChanged { .. }
             | AnnouncementBody::LowStock { .. }
+            | AnnouncementBody::StockShortage { .. }
             | AnnouncementBody::StockDrift { .. } => None,
         }
     }

@@ -58,7 +58,9 @@ macro_rules! stock_columns {
             $table,
             ".sku_version, ",
             $table,
-            ".updated_at"
+            ".updated_at, ",
+            $table,
+            ".waiting"
         )
     };
 }
@@ -96,6 +98,7 @@ where
             .instant(14)
             .map_err(damaged)?
             .ok_or_else(|| StoreError::Fatal("a stock row has no updated_at".to_owned()))?,
+        waiting: row.try_get(15).map_err(damaged)?,
     })
 }
 
@@ -180,7 +183,7 @@ where
     })
 }
 
-/// Reads who holds units of a row from `kind, reference, reserved, state, expires_at`.
+/// [`held`], for who asks from outside.
 pub(super) fn holder<'r, R>(row: &'r R) -> Result<HolderView, QueryError>
 where
     R: Columns,
@@ -188,7 +191,18 @@ where
     i64: Decode<'r, R::Database> + Type<R::Database>,
     &'r str: Decode<'r, R::Database> + Type<R::Database>,
 {
-    let damaged = |error: sqlx::Error| QueryError::Broken(format!("a holder cannot be read: {error}"));
+    Ok(held(row)?)
+}
+
+/// Reads who holds units of a row from `kind, reference, reserved, state, held_since, expires_at`.
+pub(super) fn held<'r, R>(row: &'r R) -> Result<HolderView, StoreError>
+where
+    R: Columns,
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    &'r str: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a holder cannot be read: {error}"));
     Ok(HolderView {
         key: ClaimKey {
             kind: claim_kind(row.try_get(0).map_err(damaged)?)?,
@@ -196,7 +210,8 @@ where
         },
         reserved: row.try_get(2).map_err(damaged)?,
         state: word(row.try_get(3).map_err(damaged)?, ClaimState::parse)?,
-        expires_at: row.instant(4).map_err(damaged)?,
+        held_since: row.instant(4).map_err(damaged)?,
+        expires_at: row.instant(5).map_err(damaged)?,
     })
 }
 
@@ -251,7 +266,7 @@ fn claim_kind(text: &str) -> Result<ClaimKind, StoreError> {
     word(text, |text| ClaimKind::ALL.into_iter().find(|kind| kind.as_str() == text))
 }
 
-fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+pub(super) fn word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
     parse(text)
         .ok_or_else(|| StoreError::Fatal(format!("the database holds {text:?}, which this version does not know")))
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::verify::Verification;
-use crate::ports::{Queries, QueryError, Store, StoreError};
+use crate::ports::{QueryError, Store, StoreError, Watch};
 
 /// A store as the worker and the commands keep it. Clones share their connections.
-pub trait Upkeep: Store + Queries + Clone {
+pub trait Upkeep: Store + Watch + Clone {
     /// Proves that what is kept can be read, as far as nobody else proves it all the time.
     ///
     /// # Errors
@@ -28,9 +28,9 @@ pub trait Upkeep: Store + Queries + Clone {
     /// See [`StoreError`].
     fn migration(&self) -> impl Future<Output = Result<Migration, StoreError>> + Send;
 
-    /// One round of what the clock asks for: old days dropped, published batches deleted after their grace period. A
-    /// round deletes a bounded number of rows, so that it can be stopped after any; see
-    /// [`MaintenanceReport::is_unfinished`]. Safe on any number of workers.
+    /// One round of what the clock asks for: old days dropped; published batches, positions of dead letters and resolved
+    /// alerts deleted after their time. A round deletes a bounded number of rows, so that it can be stopped after any;
+    /// see [`MaintenanceReport::is_unfinished`]. Safe on any number of workers.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -78,6 +78,8 @@ pub struct Retention {
     pub dead_letter_keep_days: i32,
     /// How long published batches are kept, in seconds.
     pub keep_published_seconds: i64,
+    /// How long resolved alerts are kept, in days.
+    pub alert_keep_days: i32,
 }
 
 /// What one round of maintenance did.
@@ -89,6 +91,8 @@ pub struct MaintenanceReport {
     pub batches_deleted: u64,
     /// Positions of dead letters that were forgotten.
     pub positions_deleted: u64,
+    /// Resolved alerts that were forgotten.
+    pub alerts_deleted: u64,
     /// Whether rows that are due were left for another round, which should follow soon.
     pub is_unfinished: bool,
 }

@@ -14,7 +14,7 @@ use super::fields::{Fields, Malformed, check_text};
 use super::identity::{day_of_id, event_key, fingerprint};
 use super::instant;
 use super::json;
-use super::registry::{Registry, RegistryError, WriterSchema};
+use super::registry::{self, Registry, RegistryError, WriterSchema};
 use super::schemas::{KnownSchemas, SchemaFingerprint};
 use super::topics::Topics;
 use super::tree::{Tree, shortened};
@@ -47,6 +47,14 @@ pub struct Decoder {
 /// What the registry said about the schema ids of one batch.
 #[derive(Debug, Default)]
 pub struct WriterSchemas(HashMap<u32, WriterSchema>);
+
+impl WriterSchemas {
+    /// Tells the schema of an id with those that it refers to, as the registry would; one that cannot be read makes dead
+    /// letters of what names it.
+    pub fn insert(&mut self, id: u32, schema: &str, references: &[String]) {
+        self.0.insert(id, registry::read_schema(id, schema, references).map(Arc::new));
+    }
+}
 
 impl Decoder {
     /// A decoder for the topics of an installation. Bodies above `max_event_bytes` are refused unread.

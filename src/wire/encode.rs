@@ -116,6 +116,7 @@ impl Encoder {
         let key = match &announcement.body {
             AnnouncementBody::StockChanged { key, .. }
             | AnnouncementBody::LowStock { key, .. }
+            | AnnouncementBody::StockShortage { key, .. }
             | AnnouncementBody::StockDrift { key, .. } => key.sku.as_str(),
             AnnouncementBody::ReservationResult(answer) => answer.reference.as_str(),
         };

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use uuid::{Uuid, Variant};
 
 use super::topics::OutputType;
+use crate::domain::alert::AlertId;
 use crate::domain::announce::AnnouncementBody;
 use crate::domain::event::{Cause, Event, EventKey, Fingerprint, Policy, Reconciliation, ReconciliationTask};
 use crate::domain::reconciliation::Decision;
@@ -40,6 +41,7 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
             feed.number(match event.policy {
                 Policy::All => 0,
                 Policy::Partial => 1,
+                Policy::Backorder => 2,
             });
             feed.optional_number(event.ttl_seconds);
             feed.lines(&event.lines);
@@ -76,6 +78,35 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
             feed.text(event.receipt.as_str());
             feed.lines(&event.lines);
         }
+        Event::ReturnReceived(event) => {
+            feed.text(event.id.as_str());
+            feed.text(event.order.as_str());
+            feed.lines(&event.lines);
+            // Absent is true: both say the same.
+            feed.number(event.resellable.into());
+        }
+        Event::StockAdjusted(event) => {
+            feed.text(event.adjustment.as_str());
+            feed.stock_key(&event.key);
+            feed.text(event.mode.as_str());
+            feed.number(event.quantity);
+            feed.optional_number(event.expected_version);
+            feed.text(&event.reason);
+            feed.optional_text(event.operator.as_deref());
+        }
+        Event::StockSynced(event) => {
+            feed.text(event.trace.as_str());
+            feed.stock_key(&event.key);
+            feed.number(event.delta);
+            feed.optional_text(event.order.as_ref().map(|order| order.as_str()));
+            feed.optional_text(event.reason.as_deref());
+        }
+        Event::StockCounted(event) => {
+            feed.text(event.count.as_str());
+            feed.stock_key(&event.key);
+            feed.number(event.quantity);
+            feed.number(event.counted_at.0);
+        }
         Event::ClaimExpired(event) => {
             feed.text(event.claim.kind.as_str());
             feed.text(event.claim.reference.as_str());
@@ -88,8 +119,8 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
 }
 
 /// The id under which an announcement is published: derived from its cause and what it is about, so that the same
-/// fact has the same id however often it is published. One event changes a row at most once, and tells of a difference
-/// at most once.
+/// fact has the same id however often it is published. One event changes a row at most once, tells of a difference at most
+/// once, and answers an order at most once, however many orders it gives units to.
 pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
     let mut feed = Feed(Vec::with_capacity(256));
     feed.text(&cause.source);
@@ -97,7 +128,9 @@ pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
     feed.text(cause.event_type.as_str());
     feed.text(OutputType::of(body).as_str());
     match body {
-        AnnouncementBody::StockChanged { key, .. } | AnnouncementBody::LowStock { key, .. } => feed.stock_key(key),
+        AnnouncementBody::StockChanged { key, .. }
+        | AnnouncementBody::LowStock { key, .. }
+        | AnnouncementBody::StockShortage { key, .. } => feed.stock_key(key),
         AnnouncementBody::StockDrift { key, source, field, .. } => {
             feed.stock_key(key);
             feed.text(source.as_str());
@@ -118,6 +151,16 @@ pub fn reconciliation_id(job: &str, round: Timestamp, key: &StockKey) -> Uuid {
     feed.number(round.0);
     feed.stock_key(key);
     Uuid::new_v8(digest(&feed.0))
+}
+
+/// The id of an alert: derived from the event that opened it and the row at its version, which comes only once.
+pub fn alert_id(cause: &Cause, key: &StockKey, version: i64) -> AlertId {
+    let mut feed = Feed(Vec::with_capacity(256));
+    feed.text(&cause.source);
+    feed.text(&cause.id);
+    feed.stock_key(key);
+    feed.number(version);
+    AlertId(Uuid::new_v8(digest(&feed.0)).into_bytes())
 }
 
 fn uuid(id: &str) -> Option<Uuid> {

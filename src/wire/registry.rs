@@ -137,8 +137,8 @@ impl Registry {
             return unknown(format!("schema {id} of the registry is {other}, but must be AVRO"));
         }
         let references = self.references(found.references).await?;
-        match Layout::parse(&found.schema, &references) {
-            Err(error) => unknown(format!("schema {id} of the registry cannot be read: {error}")),
+        match read_schema(id, &found.schema, &references) {
+            Err(malformed) => Ok(Err(malformed)),
             Ok(layout) => {
                 let layout = Arc::new(layout);
                 let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -237,6 +237,14 @@ impl Registry {
     fn unavailable(&self, trouble: String) -> RegistryError {
         RegistryError::Unavailable { address: without_credentials(self.base.as_str()), trouble }
     }
+}
+
+/// Reads a schema with those that it refers to.
+pub(super) fn read_schema(id: u32, schema: &str, references: &[String]) -> Result<Layout, Malformed> {
+    Layout::parse(schema, references).map_err(|error| {
+        let detail = format!("schema {id} of the registry cannot be read: {error}");
+        Malformed::new(DeadLetterReason::UnknownSchema, detail)
+    })
 }
 
 fn without_credentials(address: &str) -> String {

@@ -76,7 +76,8 @@ impl KnownSchemas {
         self.layouts.get(&fingerprint)
     }
 
-    pub(crate) fn fingerprint(&self, name: &str) -> Option<SchemaFingerprint> {
+    /// The fingerprint of the current schema of an event, by the name of its type.
+    pub fn fingerprint(&self, name: &str) -> Option<SchemaFingerprint> {
         self.current.get(name).copied()
     }
 

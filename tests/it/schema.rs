@@ -4,7 +4,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::shop::{OnSqlite, StoreKind, new_database};
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "_sqlx_migrations",
     "alert",
     "claim",
@@ -21,6 +21,7 @@ const TABLES: [&str; 16] = [
     "source",
     "stock",
     "stock_diff",
+    "waiting_line",
 ];
 
 async fn names(query: &'static str) -> Vec<String> {

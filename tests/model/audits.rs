@@ -9,7 +9,7 @@ use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{AuditPage, Audited};
 
 use super::ModelStore;
-use super::tables::Tables;
+use super::tables::{SetAside, Tables};
 
 /// What each of the rows is compared with; of those that are asked with `true` the books as well.
 pub fn of<'k>(tables: &Tables, keys: impl Iterator<Item = (&'k StockKey, bool)>) -> HashMap<StockKey, Audit> {
@@ -39,11 +39,11 @@ fn said(tables: &Tables, key: &StockKey) -> Said {
     let count = versions.len() as i64;
     let (first, last) = (versions.first().copied().unwrap_or(0), versions.last().copied().unwrap_or(0));
     said.ledger = Ledger { movements: count, versions: count, first, last, ..said.ledger };
-    for ((_, claim), units) in tables.set_aside.iter().filter(|((row, _), _)| row == key) {
+    for ((_, claim), SetAside { units, .. }) in tables.set_aside.iter().filter(|((row, _), _)| row == key) {
         match claim.kind {
             ClaimKind::Cart => said.cart_held += units,
             ClaimKind::Order => said.order_reserved += units,
-            ClaimKind::Receipt => {}
+            ClaimKind::Receipt | ClaimKind::Return | ClaimKind::Adjustment | ClaimKind::Sync | ClaimKind::Count => {}
         }
     }
     said

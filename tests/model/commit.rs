@@ -1,20 +1,23 @@
 //! A batch: read, judged, written, all or nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use holdfast::domain::announce::{Announcement, AnnouncementBody};
-use holdfast::domain::books::Books;
-use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
+use holdfast::domain::alert::{self, Alert, AlertState};
+use holdfast::domain::announce::{Announcement, AnnouncementBody, Holder};
+use holdfast::domain::books::{Books, OpenHold};
+use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine};
 use holdfast::domain::event::{Envelope, Trace};
 use holdfast::domain::stock::StockRow;
+use holdfast::domain::waiting::WaitingList;
 use holdfast::domain::words::{Day, StockKey, Timestamp};
 use holdfast::ports::{
     Committed, DeadLetter, Entry, Judge, Judged, Loaded, MovementView, OutboxBatch, Seen, StoreError,
 };
 use holdfast::store::Retention;
+use holdfast::wire::identity::alert_id;
 
-use super::tables::{Given, Identity, OpenDay, Tables};
+use super::tables::{Given, Identity, OpenDay, SetAside, Tables};
 use super::{ModelStore, Step, audits};
 
 /// How often a batch begins again before it waits like any transient trouble.
@@ -110,16 +113,48 @@ fn read(tables: &Tables, entries: &[Entry], retention: &Retention) -> Read {
     Read { loaded: Loaded { now: tables.clock, seen, books: books(tables, &fresh) }, days, writes: tables.writes }
 }
 
-/// Claims that events name, and rows that events and those claims name.
+/// Claims that events name, rows that events and those claims name, and who waits for those rows.
 fn books(tables: &Tables, fresh: &[&Envelope]) -> Books {
-    let named = fresh.iter().flat_map(|it| it.event.claim_key().into_iter().chain(it.event.cart_key()));
-    let claims: BTreeMap<ClaimKey, Claim> =
+    let named = fresh.iter().flat_map(|it| it.event.claim_key().into_iter().chain(it.event.other_claim_key()));
+    let mut claims: HashMap<ClaimKey, Claim> =
         named.filter_map(|key| tables.claims.get(&key).map(|kept| (key, kept.claim.clone()))).collect();
     let mut rows: BTreeSet<&StockKey> = fresh.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
     rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
-    let stock = rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
+    let stock: HashMap<StockKey, StockRow> =
+        rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
+    let mut waiting: HashMap<StockKey, WaitingList> = HashMap::new();
+    for ((row, ticket), order) in tables.waiting_lines.iter().filter(|((row, _), _)| stock.contains_key(row)) {
+        let key = ClaimKey { kind: ClaimKind::Order, reference: order.clone() };
+        if let Some(kept) = tables.claims.get(&key) {
+            let units = kept.claim.lines.get(row).map_or(0, |line| line.waiting);
+            waiting.entry(row.clone()).or_default().put(*ticket, order.clone(), units);
+            claims.insert(key, kept.claim.clone());
+        }
+    }
+    let counts = fresh.iter().filter_map(|envelope| envelope.event.counted());
+    let on_hand_at = counts.filter_map(|(key, at)| Some(((key.clone(), at), on_hand_at(tables, key, at)?))).collect();
+    let short = fresh.iter().filter_map(|envelope| envelope.event.may_leave_short());
+    let holders = short.map(|key| (key.clone(), holders(tables, key))).collect();
     let audited = fresh.iter().filter_map(|envelope| envelope.event.audited());
-    Books { stock, claims: claims.into_iter().collect(), audits: audits::of(tables, audited) }
+    let audits = audits::of(tables, audited);
+    Books { stock, claims, waiting, on_hand_at, holders, audits }
+}
+
+/// What the newest ledger entry of a row says that is not after an instant.
+fn on_hand_at(tables: &Tables, key: &StockKey, instant: Timestamp) -> Option<i64> {
+    let of_row = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+    let mut newest_first = tables.movements.range(of_row).rev();
+    newest_first.find(|(_, movement)| movement.recorded_at <= instant).map(|(_, movement)| movement.after.on_hand)
+}
+
+/// Everybody who has units of a row set aside.
+fn holders(tables: &Tables, key: &StockKey) -> Vec<OpenHold> {
+    let of_row = tables.set_aside.iter().filter(|((row, _), _)| row == key);
+    let hold = |((_, claim), held): (&(StockKey, ClaimKey), &SetAside)| OpenHold {
+        holder: Holder { claim: claim.clone(), reserved: held.units },
+        held_since: held.since,
+    };
+    of_row.map(hold).collect()
 }
 
 /// What becomes of each day that a batch names. Days that were never heard of are opened, the oldest first, while there
@@ -159,6 +194,7 @@ fn check(judged: &Judged) -> Result<(), StoreError> {
             ("stock_max_stock_not_negative", row.max_stock.is_none_or(|most| most >= 0)),
             ("stock_thresholds_ordered", 0 <= *critical && critical <= warning),
             ("stock_version_positive", row.version >= 1),
+            ("stock_waiting_not_negative", row.waiting >= 0),
         ];
         if let Some((name, _)) = rules.into_iter().find(|(_, holds)| !holds) {
             return refuse(name);
@@ -207,7 +243,11 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         let mut claim = claim.clone();
         claim.revision += 1;
         let answer = given(tables, &judged, &claim.key, now);
-        tables.put_claim(claim, answer);
+        tables.put_claim(claim, answer, now);
+    }
+    for (row, list) in &judged.books.waiting {
+        tables.waiting_lines.retain(|(other, _), _| other != row);
+        tables.waiting_lines.extend(list.places().map(|(ticket, order)| ((row.clone(), ticket), order.clone())));
     }
     forget_empty_lines(tables, &judged);
     for (key, difference) in &judged.effects.differences {
@@ -217,6 +257,7 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         };
     }
     append(tables, &judged, now);
+    follow_levels(tables, &judged.effects.announcements, now);
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     let dead_letters = dead_letters.into_iter().filter(|letter| tables.bury(letter, now)).collect();
     Committed { outcomes, outbox: announce(tables, effects.announcements, dead_letters, now), repeats: 0 }
@@ -257,6 +298,15 @@ fn append(tables: &mut Tables, judged: &Judged, recorded_at: Timestamp) {
         tables.sources.insert(Arc::clone(&movement.cause.source));
         tables.movements.insert((movement.key.clone(), movement.version), view);
     }
+}
+
+/// Opens, changes and resolves alerts as levels are announced.
+fn follow_levels(tables: &mut Tables, announcements: &[Announcement], now: Timestamp) {
+    let rows = alert::rows_told(announcements);
+    let is_unresolved = |it: &&Alert| it.state != AlertState::Resolved && rows.contains(&&it.key);
+    let unresolved = tables.alerts.values().filter(is_unresolved).cloned().collect();
+    let changed = alert::follow(unresolved, announcements, now, alert_id);
+    tables.alerts.extend(changed.into_iter().map(|alert| (alert.id, alert)));
 }
 
 /// Takes the next numbers, where there is anything to tell.

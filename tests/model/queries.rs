@@ -2,18 +2,21 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use holdfast::domain::alert::{Alert, AlertId, AlertState};
 use holdfast::domain::claim::ClaimKey;
 use holdfast::domain::reconciliation::{Difference, DifferenceKey};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{
-    ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit,
-    OutboxPlace, PublishedMark, Queries, QueryError, StockFilter,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView,
+    MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter,
+    Watch,
 };
 use holdfast::wire::encode::answer_json;
 
-use super::tables::Given;
+use super::tables::{Given, SetAside};
 use super::{ModelStore, outbox};
 
 impl Queries for ModelStore {
@@ -68,28 +71,47 @@ impl Queries for ModelStore {
         }))
     }
 
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        Ok(self.database.look(|tables| {
+            let of_row = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+            let mut history = tables.movements.range(of_row).map(|(_, movement)| movement);
+            let Some(first) = history.clone().next() else { return StockAsOf::Unknown };
+            if instant > tables.clock {
+                return StockAsOf::Ahead { now: tables.clock };
+            }
+            match history.rfind(|movement| movement.recorded_at <= instant) {
+                None => StockAsOf::Before { first: first.recorded_at },
+                Some(movement) => StockAsOf::At {
+                    version: movement.version,
+                    counters: movement.after,
+                    recorded_at: movement.recorded_at,
+                },
+            }
+        }))
+    }
+
     async fn holders(
         &self,
         key: &StockKey,
         after: Option<&HolderPlace>,
         limit: u32,
     ) -> Result<Vec<HolderView>, QueryError> {
-        // No deadline stands behind every deadline.
-        let place = |expires_at: Option<Timestamp>, key: &ClaimKey| (Reverse(expires_at), key.clone());
+        // A time that is not known stands behind every one that is.
+        let place = |since: Option<Timestamp>, key: &ClaimKey| (Reverse(since), key.clone());
         Ok(self.database.look(|tables| {
             let mut holders: Vec<HolderView> = tables
                 .set_aside
                 .iter()
                 .filter(|((row, _), _)| row == key)
-                .filter_map(|((_, claim), reserved)| {
+                .filter_map(|((_, claim), SetAside { units, since })| {
                     let claim = &tables.claims.get(claim)?.claim;
                     let (key, state, expires_at) = (claim.key.clone(), claim.state, claim.expires_at);
-                    Some(HolderView { key, reserved: *reserved, state, expires_at })
+                    Some(HolderView { key, reserved: *units, state, held_since: *since, expires_at })
                 })
                 .collect();
-            holders.sort_by_key(|holder| place(holder.expires_at, &holder.key));
+            holders.sort_by_key(|holder| place(holder.held_since, &holder.key));
             let behind = |holder: &HolderView| {
-                after.is_none_or(|after| place(holder.expires_at, &holder.key) > place(after.expires_at, &after.key))
+                after.is_none_or(|after| place(holder.held_since, &holder.key) > place(after.held_since, &after.key))
             };
             holders.retain(behind);
             holders.truncate(limit as usize);
@@ -161,5 +183,44 @@ impl Queries for ModelStore {
 
     async fn ping(&self) -> Result<(), QueryError> {
         Ok(())
+    }
+}
+
+impl Watch for ModelStore {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        let is_shown = |alert: &&Alert| {
+            after.is_none_or(|after| (alert.opened_at, alert.id) < (after.opened_at, after.id))
+                && filter.state.is_none_or(|state| alert.state == state)
+                && filter.sku.as_ref().is_none_or(|sku| alert.key.sku == *sku)
+                && filter.location.as_ref().is_none_or(|location| alert.key.location == *location)
+        };
+        Ok(self.database.look(|tables| {
+            let mut alerts: Vec<Alert> = tables.alerts.values().filter(is_shown).cloned().collect();
+            alerts.sort_by_key(|alert| Reverse((alert.opened_at, alert.id)));
+            alerts.truncate(limit as usize);
+            alerts
+        }))
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        Ok(self.database.look(|tables| tables.alerts.get(&id).cloned()))
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        Ok(Acknowledgement::of(self.database.change(|tables| {
+            let now = tables.clock;
+            let alert = tables.alerts.get_mut(&id)?;
+            if alert.state == AlertState::Open {
+                alert.state = AlertState::Acknowledged;
+                alert.acknowledged_at = Some(now);
+                alert.acknowledged_by = operator.map(Arc::from);
+            }
+            Some(alert.clone())
+        })))
     }
 }

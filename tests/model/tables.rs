@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use holdfast::domain::alert::{Alert, AlertId};
 use holdfast::domain::announce::Answer;
 use holdfast::domain::claim::{Claim, ClaimKey};
 use holdfast::domain::event::{Cause, EventKey, Fingerprint};
 use holdfast::domain::reconciliation::{Difference, DifferenceKey};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::verdict::Verdict;
-use holdfast::domain::words::{Day, StockKey, Timestamp};
+use holdfast::domain::words::{Day, Reference, StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, Lease, MovementView, OutboxBatch, Position, PublishedMark};
 use uuid::Uuid;
 
@@ -38,6 +39,15 @@ pub struct Given {
     pub number: i64,
     /// Under which `seq`.
     pub seq: i64,
+}
+
+/// What a claim has set aside of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// In units; never 0.
+    pub units: i64,
+    /// Since when without a break; `None` where that was not kept.
+    pub since: Option<Timestamp>,
 }
 
 /// A claim with its last answer.
@@ -79,8 +89,12 @@ pub struct Tables {
     pub movements: BTreeMap<(StockKey, i64), MovementView>,
     /// Carts, orders and receipts.
     pub claims: BTreeMap<ClaimKey, KeptClaim>,
-    /// What claims have set aside now, in units; never 0.
-    pub set_aside: BTreeMap<(StockKey, ClaimKey), i64>,
+    /// What claims have set aside now.
+    pub set_aside: BTreeMap<(StockKey, ClaimKey), SetAside>,
+    /// What people look after.
+    pub alerts: BTreeMap<AlertId, Alert>,
+    /// The orders that wait, by row and ticket.
+    pub waiting_lines: BTreeMap<(StockKey, i64), Reference>,
     /// Open differences.
     pub differences: BTreeMap<DifferenceKey, Difference>,
     /// When each job of reconciliation began last.
@@ -115,6 +129,8 @@ impl Tables {
             movements: BTreeMap::new(),
             claims: BTreeMap::new(),
             set_aside: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            waiting_lines: BTreeMap::new(),
             differences: BTreeMap::new(),
             turns: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
@@ -128,13 +144,17 @@ impl Tables {
     }
 
     /// Writes a claim, and what it has set aside.
-    pub fn put_claim(&mut self, claim: Claim, answer: Option<Given>) {
+    pub fn put_claim(&mut self, claim: Claim, answer: Option<Given>, now: Timestamp) {
         for (row, line) in &claim.lines {
             let place = (row.clone(), claim.key.clone());
             match line.reserved {
-                0 => self.set_aside.remove(&place),
-                units => self.set_aside.insert(place, units),
-            };
+                0 => {
+                    self.set_aside.remove(&place);
+                }
+                units => {
+                    self.set_aside.entry(place).or_insert(SetAside { units, since: Some(now) }).units = units;
+                }
+            }
         }
         let before = self.claims.get(&claim.key).and_then(|kept| kept.answer.clone());
         self.claims.insert(claim.key.clone(), KeptClaim { claim, answer: answer.or(before) });

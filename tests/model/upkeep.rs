@@ -44,6 +44,10 @@ impl Upkeep for ModelStore {
             let before = tables.dead_letters.len();
             tables.dead_letters.retain(|_, letter| letter.recorded_at >= oldest);
             report.positions_deleted = (before - tables.dead_letters.len()) as u64;
+            let oldest = now.plus_seconds(-86_400 * i64::from(retention.alert_keep_days));
+            let before = tables.alerts.len();
+            tables.alerts.retain(|_, alert| alert.resolved_at.is_none_or(|resolved_at| resolved_at >= oldest));
+            report.alerts_deleted = (before - tables.alerts.len()) as u64;
             report
         }))
     }

@@ -1,4 +1,4 @@
-//! The page for people: five files that stand in the binary and use nothing but the interface that everybody has.
+//! The page for people: six files that stand in the binary and use nothing but the interface that everybody has.
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY};
 use axum::http::{HeaderMap, StatusCode};
@@ -26,6 +26,11 @@ pub(super) fn style<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
 /// `GET /page.js`.
 pub(super) fn script<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
     served("text/javascript; charset=utf-8", include_str!("page.js"))
+}
+
+/// `GET /alerts.js`, which `page.js` imports.
+pub(super) fn alerts<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
+    served("text/javascript; charset=utf-8", include_str!("alerts.js"))
 }
 
 /// `GET /stream.js`, which `page.js` imports.

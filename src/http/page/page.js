@@ -1,5 +1,6 @@
 // The page for people. It uses the interface that everybody has, and writes whatever it is told as text, never as markup.
 
+import { openAlerts } from "./alerts.js";
 import { later, paced } from "./pace.js";
 import { follow } from "./stream.js";
 
@@ -274,7 +275,7 @@ const claims = growingList("claims", "Nobody holds any of it.", (claim) =>
   element(
     "tr", {},
     element("th", { scope: "row" }, claim.reference, element("small", {}, claim.kind)),
-    element("td", {}, claim.state),
+    element("td", {}, claim.state, claim.held_since === null ? null : element("small", {}, timeOf(claim.held_since, fromNow(claim.held_since)))),
     element("td", {}, claim.expires_at === null ? "never" : timeOf(claim.expires_at, fromNow(claim.expires_at))),
     element("td", { class: "number" }, count.format(claim.reserved)),
   ));
@@ -320,8 +321,9 @@ function received(kind, event) {
   if (kind === "stock-changed") {
     keepChange(pending.rows, keyOf(data), data);
     keep(pending.changes, data, KEPT_CHANGES);
-  } else if (kind === "low-stock") {
+  } else if (kind === "low-stock" || kind === "stock-shortage") {
     keep(pending.alerts, data, KEPT_ALERTS);
+    showOpenAlerts();
   }
   const selected = state.selected && keyOf(state.selected);
   const touched = kind === "reservation-result" ? data.lines.some((line) => keyOf(line) === selected) : keyOf(data) === selected;
@@ -337,7 +339,7 @@ function draw() {
   if (pending.reload) reloadTable();
   pending.reload = false;
   drawList("changes", pending.changes.splice(0), KEPT_CHANGES, changeEntry);
-  for (const alert of pending.alerts) announce(`${nameOf(alert)} is ${alert.level}: ${alert.available} available`);
+  for (const alert of pending.alerts) announce(`${nameOf(alert)} is ${stateOf(alert)}: ${figuresOf(alert)}`);
   drawList("alerts", pending.alerts.splice(0), KEPT_ALERTS, alertEntry);
 }
 
@@ -376,14 +378,35 @@ function changeEntry(change) {
   );
 }
 
+// An alert is a level that was reached, or a shortage.
+const stateOf = (alert) => alert.level ?? "short";
+const figuresOf = (alert) => alert.level === undefined
+  ? `${count.format(alert.reserved)} promised, ${count.format(alert.on_hand)} on hand`
+  : `${count.format(alert.available)} available`;
+
 function alertEntry(alert) {
   return element(
     "li", { class: "entry" },
-    element("strong", {}, nameOf(alert), " ", badge(alert.level)),
+    element("strong", {}, nameOf(alert), " ", badge(stateOf(alert))),
     timeOf(alert.recorded_at, clock.format(Date.parse(alert.recorded_at))),
-    element("small", {}, `was ${alert.previous_level}; ${count.format(alert.available)} available`),
+    element("small", {}, alert.level === undefined ? figuresOf(alert) : `was ${alert.previous_level}; ${figuresOf(alert)}`),
   );
 }
+
+const showOpenAlerts = openAlerts({
+  ask,
+  announce,
+  entryOf(alert, acknowledge) {
+    const button = element("button", { type: "button", class: "small", "aria-label": `Acknowledge ${nameOf(alert)}` }, "Acknowledge");
+    button.addEventListener("click", acknowledge);
+    return element(
+      "li", { class: "entry", "data-id": alert.id },
+      element("strong", {}, nameOf(alert), " ", badge(alert.level)),
+      button,
+      element("small", {}, `${count.format(alert.available)} available, since `, timeOf(alert.opened_at, fromNow(alert.opened_at))),
+    );
+  },
+});
 
 // ---- how the stream is
 
@@ -449,12 +472,14 @@ setInterval(() => {
 }, 1000);
 
 loadTable();
-follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-result"], {
+showOpenAlerts();
+follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-result", "stock-shortage"], {
   received,
   told: showStream,
   opened() {
     // What was missed before the stream began is in the table; what comes after it has a higher version.
     loadTable();
     refreshDetail();
+    showOpenAlerts();
   },
 });

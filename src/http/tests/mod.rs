@@ -1,5 +1,6 @@
 //! The sidecar over real connections, with a store in memory and an engine that the test plays.
 
+mod alerts;
 mod connections;
 mod events;
 mod page;

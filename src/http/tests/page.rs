@@ -6,7 +6,7 @@ use super::server::TestServer;
 async fn the_page_is_served_with_a_strict_policy_and_asked_for_anew_only_when_it_changed() {
     let server = TestServer::start().await;
     let script = "text/javascript";
-    let scripts = ["/page.js", "/stream.js", "/pace.js"].map(|path| (path, script));
+    let scripts = ["/page.js", "/alerts.js", "/stream.js", "/pace.js"].map(|path| (path, script));
     for (path, content_type) in [("/", "text/html"), ("/page.css", "text/css")].into_iter().chain(scripts) {
         let first = server.get(path).send().await.unwrap();
         let headers = first.headers();
@@ -28,8 +28,13 @@ async fn the_page_is_served_with_a_strict_policy_and_asked_for_anew_only_when_it
 #[test]
 fn the_page_needs_nothing_from_elsewhere_and_writes_no_markup() {
     let index = include_str!("../page/index.html");
-    let script =
-        [include_str!("../page/page.js"), include_str!("../page/stream.js"), include_str!("../page/pace.js")].concat();
+    let script = [
+        include_str!("../page/page.js"),
+        include_str!("../page/alerts.js"),
+        include_str!("../page/stream.js"),
+        include_str!("../page/pace.js"),
+    ]
+    .concat();
     let addresses =
         [index, &script, include_str!("../page/page.css")].concat().replace("http://www.w3.org/2000/svg", "");
     assert!(!addresses.contains("http://") && !addresses.contains("https://") && !addresses.contains("@import"));

@@ -10,7 +10,7 @@ use crate::domain::event::{Cause, EventType, Trace};
 use crate::domain::reconciliation::{Decision, Difference, DifferenceKey, Figure, FigureSource, Resolution};
 use crate::domain::stock::Counters;
 use crate::domain::words::{Reference, StockKey, Timestamp};
-use crate::ports::{ClaimView, HolderView, MovementView};
+use crate::ports::{ClaimView, HolderView, MovementView, StockAsOf};
 
 async fn fetch(server: &TestServer, path: &str) -> Value {
     let response = server.get(path).send().await.unwrap();
@@ -42,6 +42,36 @@ async fn one_row_is_shown_as_the_contract_says() {
     assert_eq!(problem["detail"], "no stock of SKU \"B\" at location \"default\"");
     expect_problem(server.get("/api/v1/stock/B?colour=red"), 400, "INV_003").await;
     expect_problem(server.get("/api/v1/stock/B?location=a&location=b"), 400, "INV_003").await;
+}
+
+#[tokio::test]
+async fn a_row_is_shown_as_it_was_at_an_instant() {
+    let server = TestServer::start().await;
+    server.store.put_stock(row("A", "east", 20));
+    let path = "/api/v1/stock/A?location=east&as_of=2023-11-14T23:13:20%2B01:00";
+    let counters = Counters { on_hand: 9, cart_held: 1, order_reserved: 4, safety_stock: 1 };
+    server.store.put_as_of(StockAsOf::At { version: 3, counters, recorded_at: Timestamp(1_699_999_999_000_000) });
+    let expected = json!({
+        "sku": "A", "location": "east", "as_of": "2023-11-14T22:13:20.000000Z", "version": 3, "on_hand": 9,
+        "cart_held": 1, "order_reserved": 4, "reserved": 5, "safety_stock": 1, "available": 3,
+        "recorded_at": "2023-11-14T22:13:19.000000Z",
+    });
+    assert_eq!(fetch(&server, path).await, expected);
+    server.store.put_as_of(StockAsOf::Before { first: Timestamp(1_700_000_001_000_000) });
+    let problem = expect_problem(server.get(path), 404, "INV_001").await;
+    let detail = "the stock of SKU \"A\" at location \"east\" is known since 2023-11-14T22:13:21.000000Z";
+    assert_eq!(problem["detail"], detail);
+    server.store.put_as_of(StockAsOf::Ahead { now: Timestamp(1_699_999_999_000_000) });
+    let problem = expect_problem(server.get(path), 400, "INV_003").await;
+    let detail = "as_of must not be in the future: by the database's clock it is 2023-11-14T22:13:19.000000Z";
+    assert_eq!(problem["detail"], detail);
+    server.store.put_as_of(StockAsOf::Unknown);
+    let problem = expect_problem(server.get(path), 404, "INV_001").await;
+    assert_eq!(problem["detail"], "no stock of SKU \"A\" at location \"east\"");
+    for wrong in ["", "yesterday", "2023-11-14", "2023-11-14T23:13:20+01:00", "1700000000"] {
+        let problem = expect_problem(server.get(&format!("/api/v1/stock/A?as_of={wrong}")), 400, "INV_003").await;
+        assert!(problem["detail"].as_str().unwrap().contains("RFC 3339"), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -138,7 +168,15 @@ async fn orders_and_carts_show_what_they_hold() {
     let mut claim = Claim::new(key(ClaimKind::Order, "O-1"), ClaimState::Reserved);
     claim.version = Some(2);
     claim.expires_at = Some(Timestamp(1));
-    let line = ClaimLine { requested: 5, reserved: 4, deducted: 3, released: 2, shipped: 1, ..ClaimLine::default() };
+    let line = ClaimLine {
+        requested: 5,
+        reserved: 4,
+        deducted: 3,
+        released: 2,
+        shipped: 1,
+        waiting: 6,
+        ..ClaimLine::default()
+    };
     claim.lines.insert(StockKey::new("A", "default"), line);
     server.store.put_claim(ClaimView { claim, answer: Some(json!({ "outcome": "granted" })) });
     let cart = Claim::new(key(ClaimKind::Cart, "C-1"), ClaimState::Released);
@@ -149,7 +187,7 @@ async fn orders_and_carts_show_what_they_hold() {
         "expires_at": "1970-01-01T00:00:00.000001Z",
         "lines": [{
             "sku": "A", "location": "default", "requested": 5, "reserved": 4, "deducted": 3, "released": 2,
-            "shipped": 1, "returned": 0,
+            "shipped": 1, "returned": 0, "waiting": 6,
         }],
         "answer": { "outcome": "granted" },
     });
@@ -181,20 +219,21 @@ async fn the_claims_that_hold_a_row_are_walked_page_by_page() {
     server.store.put_stock(row("A", "default", 9));
     server.store.put_stock(row("B", "default", 9));
     let holders = [("O-2", Some(Timestamp(2))), ("O-1", Some(Timestamp(1))), ("O-3", None)];
-    for (name, expires_at) in holders {
+    for (name, held_since) in holders {
         let key_of_claim = ClaimKey { kind: ClaimKind::Order, reference: Reference::new(name) };
-        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, expires_at };
+        let expires_at = held_since.map(|since| since.plus_seconds(1));
+        let holder = HolderView { key: key_of_claim, reserved: 4, state: ClaimState::Reserved, held_since, expires_at };
         server.store.put_holder(&key, holder);
     }
     let page = fetch(&server, "/api/v1/stock/A/claims?limit=2").await;
     let expected = json!({
         "kind": "order", "reference": "O-2", "reserved": 4, "state": "reserved",
-        "expires_at": "1970-01-01T00:00:00.000002Z",
+        "held_since": "1970-01-01T00:00:00.000002Z", "expires_at": "1970-01-01T00:00:01.000002Z",
     });
     assert_eq!((&page["items"][0], &page["items"][1]["reference"]), (&expected, &json!("O-1")));
     let next = page["next"].as_str().unwrap();
     let page = fetch(&server, &format!("/api/v1/stock/A/claims?limit=2&cursor={next}")).await;
-    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["expires_at"]), (&json!("O-3"), &Value::Null));
+    assert_eq!((&page["items"][0]["reference"], &page["items"][0]["held_since"]), (&json!("O-3"), &Value::Null));
     assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
     assert_eq!(fetch(&server, "/api/v1/stock/B/claims").await, json!({ "items": [], "next": null }));
     expect_problem(server.get("/api/v1/stock/C/claims"), 404, "INV_001").await;
@@ -208,9 +247,12 @@ async fn a_database_that_is_away_is_a_503_that_names_no_host() {
     for path in [
         "/api/v1/stock",
         "/api/v1/stock/A",
+        "/api/v1/stock/A?as_of=2023-11-14T22:13:20Z",
         "/api/v1/stock/A/movements",
         "/api/v1/stock/A/claims",
         "/api/v1/orders/A",
+        "/api/v1/alerts",
+        "/api/v1/alerts/00000000-0000-0000-0000-000000000000",
         "/api/v1/differences",
     ] {
         let problem = expect_problem(server.get(path), 503, "INV_006").await;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::direct::{DirectLimits, DirectReceipt, DirectSource, direct};
+use crate::domain::alert::{Alert, AlertId, AlertState};
 use crate::domain::announce::{Announcement, AnnouncementBody};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::{Cause, EventType, Trace};
@@ -21,8 +22,9 @@ use crate::health::{Liveness, PartState, Readiness};
 use crate::http::{EventStream, ServerLimits, Sidecar, SidecarLimits, bind, router, serve};
 use crate::metrics::Metrics;
 use crate::ports::{
-    BatchLimit, ClaimView, Delivery, DifferenceCount, DifferenceFilter, HolderPlace, HolderView, MovementView,
-    OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries, QueryError, Source, StockFilter,
+    Acknowledgement, AlertFilter, AlertPlace, BatchLimit, ClaimView, Delivery, DifferenceCount, DifferenceFilter,
+    HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries,
+    QueryError, Source, StockAsOf, StockFilter, Watch,
 };
 use crate::wire::shown::Showcase;
 use crate::wire::topics::Topics;
@@ -46,6 +48,8 @@ struct MemoryState {
     claims: Mutex<BTreeMap<ClaimKey, ClaimView>>,
     holders: Mutex<Vec<(StockKey, HolderView)>>,
     differences: Mutex<BTreeMap<DifferenceKey, Difference>>,
+    as_of: Mutex<Option<StockAsOf>>,
+    alerts: Mutex<Vec<Alert>>,
     outbox: Mutex<Outbox>,
     away: AtomicBool,
 }
@@ -70,6 +74,16 @@ impl Memory {
 
     pub(super) fn put_difference(&self, place: DifferenceKey, difference: Difference) {
         self.0.differences.lock().unwrap().insert(place, difference);
+    }
+
+    /// What is answered of any row at any instant.
+    pub(super) fn put_as_of(&self, as_of: StockAsOf) {
+        *self.0.as_of.lock().unwrap() = Some(as_of);
+    }
+
+    /// Alerts in the order in which the store shows them.
+    pub(super) fn put_alert(&self, alert: Alert) {
+        self.0.alerts.lock().unwrap().push(alert);
     }
 
     /// Commits a batch of announcements, one a given SKU.
@@ -145,6 +159,10 @@ impl Queries for Memory {
         self.answer(self.0.claims.lock().unwrap().get(key).cloned())
     }
 
+    async fn stock_as_of(&self, _key: &StockKey, _instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        self.answer(self.0.as_of.lock().unwrap().clone().unwrap_or(StockAsOf::Unknown))
+    }
+
     async fn holders(
         &self,
         key: &StockKey,
@@ -154,7 +172,7 @@ impl Queries for Memory {
         let holders = self.0.holders.lock().unwrap();
         let of_row: Vec<&HolderView> = holders.iter().filter(|(found, _)| found == key).map(|(_, view)| view).collect();
         let is_after = |place: &HolderPlace| {
-            1 + of_row.iter().position(|view| view.key == place.key && view.expires_at == place.expires_at).unwrap()
+            1 + of_row.iter().position(|view| view.key == place.key && view.held_since == place.held_since).unwrap()
         };
         let shown = of_row.iter().skip(after.map_or(0, is_after)).take(limit as usize);
         self.answer(shown.map(|view| (*view).clone()).collect())
@@ -205,6 +223,43 @@ impl Queries for Memory {
 
     async fn ping(&self) -> Result<(), QueryError> {
         self.answer(())
+    }
+}
+
+impl Watch for Memory {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        let alerts = self.0.alerts.lock().unwrap();
+        let is_after = |place: &AlertPlace| 1 + alerts.iter().position(|alert| alert.id == place.id).unwrap();
+        let shown = alerts
+            .iter()
+            .skip(after.map_or(0, is_after))
+            .filter(|alert| filter.state.is_none_or(|state| alert.state == state))
+            .filter(|alert| filter.sku.as_ref().is_none_or(|sku| alert.key.sku == *sku))
+            .filter(|alert| filter.location.as_ref().is_none_or(|location| alert.key.location == *location));
+        self.answer(shown.take(limit as usize).cloned().collect())
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        self.answer(self.0.alerts.lock().unwrap().iter().find(|alert| alert.id == id).cloned())
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        let mut alerts = self.0.alerts.lock().unwrap();
+        let found = alerts.iter_mut().find(|alert| alert.id == id);
+        let acknowledged = found.map(|alert| {
+            if alert.state == AlertState::Open {
+                alert.state = AlertState::Acknowledged;
+                alert.acknowledged_at = Some(Timestamp(1_700_000_000_000_000));
+                alert.acknowledged_by = operator.map(Arc::from);
+            }
+            alert.clone()
+        });
+        self.answer(Acknowledgement::of(acknowledged))
     }
 }
 
@@ -343,6 +398,7 @@ pub(super) fn row(sku: &str, location: &str, on_hand: i64) -> StockRow {
         level: Level::Normal,
         version: 7,
         sku_version: None,
+        waiting: 0,
         updated_at: Timestamp(1_700_000_000_123_456),
     }
 }

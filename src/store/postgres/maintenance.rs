@@ -20,8 +20,9 @@ impl PostgresStore {
         let days_dropped = self.drop_days().await.map_err(error::classify)?;
         let batches_deleted = self.delete_published().await.map_err(error::classify)?;
         let positions_deleted = self.delete_positions().await.map_err(error::classify)?;
-        let is_unfinished = batches_deleted.max(positions_deleted) >= MOST_DELETED;
-        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, is_unfinished })
+        let alerts_deleted = self.delete_alerts().await.map_err(error::classify)?;
+        let is_unfinished = batches_deleted.max(positions_deleted).max(alerts_deleted) >= MOST_DELETED;
+        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, alerts_deleted, is_unfinished })
     }
 
     /// Makes the ledger's partitions for this month and the next ones.
@@ -97,6 +98,20 @@ impl PostgresStore {
              )",
         )
         .bind(self.settings.retention.dead_letter_keep_days)
+        .bind(MOST_DELETED as i64)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Deletes resolved alerts. Those that are not resolved stay however old they are: a row has one at most.
+    async fn delete_alerts(&self) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(
+            "delete from alert where id in (
+                 select id from alert where resolved_at < clock_timestamp() - make_interval(days => $1) limit $2
+             )",
+        )
+        .bind(self.settings.retention.alert_keep_days)
         .bind(MOST_DELETED as i64)
         .execute(&self.pool)
         .await?;

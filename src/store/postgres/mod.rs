@@ -1,9 +1,12 @@
 //! State in PostgreSQL 14 or newer.
 //!
-//! [`commit`] is the one transaction that changes anything; [`read`] and [`write`] hold its statements, [`days`] makes the
-//! partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar with [`holders`] and
-//! [`published`], [`audits`] reconciliation, [`verify`] the operator and [`maintenance`] the clock.
+//! [`commit`] is the one transaction that changes stock; [`read`], [`write`] and [`alerts`] hold its statements,
+//! [`days`] makes the partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar with
+//! [`alerts`], [`as_of`], [`holders`] and [`published`], [`audits`] reconciliation, [`verify`] the
+//! operator and [`maintenance`] the clock.
 
+mod alerts;
+mod as_of;
 mod audits;
 mod commit;
 mod database_url;

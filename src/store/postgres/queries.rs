@@ -3,14 +3,16 @@
 use sqlx::Row;
 
 use super::read::columns;
-use super::{PostgresStore, audits, error, holders, published};
+use super::{PostgresStore, alerts, as_of, audits, error, holders, published};
+use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
-    ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit,
-    OutboxPlace, PublishedMark, Queries, QueryError, StockFilter,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView,
+    MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter,
+    Watch,
 };
 use crate::store::instant;
 use crate::store::kept::KeptAnswer;
@@ -104,6 +106,10 @@ impl Queries for PostgresStore {
         Ok(Some(ClaimView { claim, answer }))
     }
 
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        as_of::stock_as_of(&self.pool, key, instant).await
+    }
+
     async fn holders(
         &self,
         key: &StockKey,
@@ -141,6 +147,25 @@ impl Queries for PostgresStore {
     async fn ping(&self) -> Result<(), QueryError> {
         sqlx::query("select 1").execute(&self.pool).await.map_err(unanswered)?;
         Ok(())
+    }
+}
+
+impl Watch for PostgresStore {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        alerts::page(&self.pool, filter, after, limit).await
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        alerts::one(&self.pool, id).await
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        Ok(Acknowledgement::of(alerts::acknowledge(&self.pool, id, operator).await?))
     }
 }
 

@@ -113,11 +113,15 @@ fn shipments(claim: &Claim) -> Option<String> {
     (!quoted.is_empty()).then(|| format!("{{{}}}", quoted.join(",")))
 }
 
-/// Writes what claims have set aside.
-pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_>]) -> Result<(), sqlx::Error> {
+/// Writes what claims have set aside. Since when they do stays as it is while anything is.
+pub(super) async fn set_aside(
+    connection: &mut PgConnection,
+    rows: &[SetAside<'_>],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into claim_line (kind, reference, sku, location, reserved)
-         select k.kind::claim_kind, k.reference, k.sku, k.location, k.reserved
+        "insert into claim_line (kind, reference, sku, location, reserved, held_since)
+         select k.kind::claim_kind, k.reference, k.sku, k.location, k.reserved, $6
          from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
               as k (kind, reference, sku, location, reserved)
          on conflict (sku, location, kind, reference) do update set reserved = excluded.reserved",
@@ -127,6 +131,7 @@ pub(super) async fn set_aside(connection: &mut PgConnection, rows: &[SetAside<'_
     .bind(rows.iter().map(|(_, key, _)| key.sku.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, key, _)| key.location.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, _, units)| *units).collect::<Vec<_>>())
+    .bind(instant::write(now))
     .execute(connection)
     .await?;
     Ok(())
@@ -146,6 +151,38 @@ pub(super) async fn nothing_aside(
     .bind(rows.iter().map(|(claim, _)| claim.reference.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, key)| key.sku.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, key)| key.location.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Frees places in the lines for rows that are locked.
+pub(super) async fn left(connection: &mut PgConnection, rows: &[(&StockKey, i64)]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from waiting_line w using unnest($1::text[], $2::text[], $3::bigint[]) as k (sku, location, ticket)
+         where w.sku = k.sku and w.location = k.location and w.ticket = k.ticket",
+    )
+    .bind(rows.iter().map(|(key, _)| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(key, _)| key.location.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes places in the lines for rows that are locked.
+pub(super) async fn joined(
+    connection: &mut PgConnection,
+    rows: &[(&StockKey, i64, &Reference)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into waiting_line (sku, location, ticket, reference)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])",
+    )
+    .bind(rows.iter().map(|(key, _, _)| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(key, _, _)| key.location.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, ticket, _)| *ticket).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, _, order)| order.as_str()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
@@ -195,19 +232,20 @@ pub(super) async fn stock_rows(
         () => {
             " from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
                           $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
-                          $14::bigint[], $15::timestamptz[])
+                          $14::bigint[], $15::timestamptz[], $16::bigint[])
                    as k (sku, location, name, warning_threshold, critical_threshold, max_stock, status, sku_version,
-                         safety_stock, level, on_hand, cart_held, order_reserved, version, updated_at) "
+                         safety_stock, level, on_hand, cart_held, order_reserved, version, updated_at,
+                         waiting) "
         };
     }
     let statement = match how {
         WholeRows::Insert => concat!(
             "insert into stock (sku, location, name, warning_threshold, critical_threshold, max_stock, status,
                                 sku_version, safety_stock, level, on_hand, cart_held, order_reserved, version,
-                                updated_at)
+                                updated_at, waiting)
              select sku, location, name, warning_threshold, critical_threshold, max_stock, status::stock_status,
                     sku_version, safety_stock, level::stock_level, on_hand, cart_held, order_reserved, version,
-                    updated_at",
+                    updated_at, waiting",
             given!()
         ),
         WholeRows::Update => concat!(
@@ -216,7 +254,7 @@ pub(super) async fn stock_rows(
                  max_stock = k.max_stock, status = k.status::stock_status, sku_version = k.sku_version,
                  safety_stock = k.safety_stock, level = k.level::stock_level, on_hand = k.on_hand,
                  cart_held = k.cart_held, order_reserved = k.order_reserved, version = k.version,
-                 updated_at = k.updated_at",
+                 updated_at = k.updated_at, waiting = k.waiting",
             given!(),
             "where s.sku = k.sku and s.location = k.location"
         ),
@@ -240,6 +278,7 @@ pub(super) async fn stock_rows(
         .bind(numbers(|row| row.counters.order_reserved))
         .bind(numbers(|row| row.version))
         .bind(rows.iter().map(|row| instant::write(row.updated_at)).collect::<Vec<_>>())
+        .bind(numbers(|row| row.waiting))
         .execute(connection)
         .await?;
     Ok(())
@@ -259,7 +298,8 @@ pub(super) async fn movements(
     sqlx::query(
         "insert into movement (recorded_at, sku, location, version, on_hand, cart_held, order_reserved, safety_stock,
                                on_hand_change, cart_held_change, order_reserved_change, safety_stock_change, kind,
-                               cause_type, cause_source, cause_key, cause_id, reference, reason, operator, trace_parent)
+                               cause_type, cause_source, cause_key, cause_id, reference, reason, operator,
+                               trace_parent)
          select $1, k.sku, k.location, k.version, k.on_hand, k.cart_held, k.order_reserved, k.safety_stock,
                 k.on_hand_change, k.cart_held_change, k.order_reserved_change, k.safety_stock_change,
                 k.kind::movement_kind, k.cause_type::event_type, k.cause_source, k.cause_key, k.cause_id, k.reference,

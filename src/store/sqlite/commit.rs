@@ -8,26 +8,38 @@
 //! | 5 | look up inbox keys | says which events touch anything at all |
 //! | 6 | read claims | says which rows the claims bring in |
 //! | 7 | read stock | needs the lines of the claims |
+//! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
+//! | | what stood when rows were counted, who holds what may come up short (only with counts and syncs) | of these rows |
 //! | | (ledger sums, claims' sums, open differences: only for reconciliation) | |
 //! | | judge, in memory | |
 //! | 8 | insert inbox keys, with the outcome | |
 //! | 9 | write claims | |
 //! | 10, 11 | what carts and orders set aside, or no longer (only where that changes) | |
+//! | | who waits no longer, and who does now (only where that changes) | |
 //! | 12 | write stock | |
 //! | | (open differences: only from reconciliation) | |
 //! | 13 | append to the ledger | |
+//! | | read alerts, write alerts (only where a level is announced) | the second needs the states of the first |
 //! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
 //! | | where the embedded log is the sink: mark, ends of topics, last number, records, progress ([`super::log`]) | in one with the batch |
 //! | 16 | COMMIT: flushes the log | |
 
+use std::collections::BTreeSet;
+
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, audits, days, error, read, write};
+use super::{SqliteStore, alerts, audits, days, error, holders, read, write};
+use crate::domain::alert::rows_told;
+use crate::domain::announce::Announcement;
+use crate::domain::books::Books;
+use crate::domain::claim::ClaimKey;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
+use crate::store::alerts::changed;
 use crate::store::audits::AuditKeys;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
+use crate::store::waiting;
 use crate::wire::stored;
 
 /// Why a batch was not committed; a dropped transaction is rolled back.
@@ -82,13 +94,25 @@ async fn load(
     let found = if identities.keys.is_empty() { Vec::new() } else { read::inbox(connection, &identities.keys).await? };
     let seen = identities.seen(&found);
     let fresh = batch::fresh(entries, &seen);
-    let keys = batch::claim_keys(&fresh);
-    let claims = if keys.is_empty() { Vec::new() } else { read::claims(connection, &keys).await? };
-    let keys = batch::stock_keys(&fresh, &claims);
+    let touched = batch::claim_keys(&fresh);
+    let mut claims = if touched.is_empty() { Vec::new() } else { read::claims(connection, &touched).await? };
+    let keys = batch::stock_keys(&fresh, &touched, &claims);
     let stock = if keys.is_empty() { Vec::new() } else { read::stock(connection, &keys).await? };
+    let waited_for = waiting::waited_for(&stock);
+    let lines = if waited_for.is_empty() { Vec::new() } else { read::waiting_lines(connection, &waited_for).await? };
+    let waiters: BTreeSet<ClaimKey> = &waiting::waiters(&lines) - &touched;
+    if !waiters.is_empty() {
+        claims.extend(read::claims(connection, &waiters).await?);
+    }
+    let counts = batch::counts(&fresh);
+    let found = if counts.is_empty() { Vec::new() } else { read::on_hand_at(connection, &counts).await? };
+    let short = batch::possibly_short(&fresh, &stock);
+    let most = batch::most_holders(&claims);
+    let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
+    let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
     let keys = AuditKeys::of_events(&fresh);
     let audits = audits::load(connection, &keys).await?.by_row(&keys);
-    Ok(Loaded { now, seen, books: batch::books(stock, claims, audits) })
+    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, audits, ..batch::books(stock, claims, &lines)? } })
 }
 
 async fn write_batch(
@@ -97,7 +121,7 @@ async fn write_batch(
     pending: &Pending<'_>,
     judged: Judged,
 ) -> Result<Committed, Failed> {
-    write_rows(connection, &pending.rows(&judged)?).await?;
+    write_rows(connection, &pending.rows(&judged)?, pending.now).await?;
     let Judged { outcomes, effects, dead_letters, .. } = judged;
     if !effects.movements.is_empty() {
         let causes = effects.movements.iter().map(|movement| &*movement.cause);
@@ -106,6 +130,7 @@ async fn write_batch(
         let sources = filing.cause_sources(causes, &further)?;
         write::movements(connection, &effects.movements, &sources, pending.now).await?;
     }
+    write_alerts(connection, &effects.announcements, pending.now).await?;
     let dead_letters = write_dead_letters(connection, dead_letters, pending).await?;
     if effects.announcements.is_empty() && dead_letters.is_empty() {
         return Ok(Committed { outcomes, outbox: None, repeats: 0 });
@@ -122,7 +147,11 @@ async fn write_batch(
     })
 }
 
-async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -> Result<(), sqlx::Error> {
+async fn write_rows(
+    connection: &mut SqliteConnection,
+    rows: &batch::Rows<'_>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     if !rows.inbox.is_empty() {
         write::inbox(connection, &rows.inbox).await?;
     }
@@ -134,7 +163,13 @@ async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -
         write::nothing_aside(connection, &rows.given_back).await?;
     }
     if !rows.set_aside.is_empty() {
-        write::set_aside(connection, &rows.set_aside).await?;
+        write::set_aside(connection, &rows.set_aside, now).await?;
+    }
+    if !rows.left.is_empty() {
+        write::left(connection, &rows.left).await?;
+    }
+    if !rows.joined.is_empty() {
+        write::joined(connection, &rows.joined).await?;
     }
     let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
     if !stock.is_empty() {
@@ -145,6 +180,24 @@ async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -
     }
     if !rows.settled.is_empty() {
         audits::remove(connection, &rows.settled).await?;
+    }
+    Ok(())
+}
+
+/// Brings alerts in line with the levels that are announced. A batch that announces none asks for none.
+async fn write_alerts(
+    connection: &mut SqliteConnection,
+    announcements: &[Announcement],
+    now: Timestamp,
+) -> Result<(), Failed> {
+    let rows = rows_told(announcements);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let unresolved = alerts::unresolved(connection, &rows).await?;
+    let changed = changed(unresolved, announcements, now);
+    if !changed.is_empty() {
+        alerts::write(connection, &changed).await?;
     }
     Ok(())
 }

@@ -16,9 +16,10 @@ impl SqliteStore {
         let keys_deleted = self.delete_keys().await?;
         let batches_deleted = self.delete_published().await?;
         let positions_deleted = self.delete_positions().await?;
-        let is_unfinished =
-            keys_deleted.max(positions_deleted) >= MOST_DELETED as u64 || batches_deleted >= MOST_BATCHES as u64;
-        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, is_unfinished })
+        let alerts_deleted = self.delete_alerts().await?;
+        let is_unfinished = keys_deleted.max(positions_deleted).max(alerts_deleted) >= MOST_DELETED as u64
+            || batches_deleted >= MOST_BATCHES as u64;
+        Ok(MaintenanceReport { days_dropped, batches_deleted, positions_deleted, alerts_deleted, is_unfinished })
     }
 
     /// Drops days that are over, and whose last key is. From the mark on, their events are refused, so that it does not
@@ -82,6 +83,22 @@ impl SqliteStore {
              )"
         ))
         .bind(i64::from(self.settings.retention.dead_letter_keep_days))
+        .bind(MOST_DELETED)
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Deletes resolved alerts. Those that are not resolved stay however old they are: a row has one at most.
+    async fn delete_alerts(&self) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(concat!(
+            "delete from alert where id in (
+                 select id from alert where resolved_at < ",
+            clock!(),
+            " - ?1 * 86400000000 limit ?2
+             )"
+        ))
+        .bind(i64::from(self.settings.retention.alert_keep_days))
         .bind(MOST_DELETED)
         .execute(&self.writer)
         .await?;

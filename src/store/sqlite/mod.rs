@@ -5,10 +5,13 @@
 //! Whoever writes holds that lock before it reads anything, so that no other writer ever comes between: no key is raced
 //! for, and a transaction fails only with the disk.
 //!
-//! [`commit`] is the one transaction that changes stock; [`read`] and [`write`] hold its statements, [`days`] files keys
-//! by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with [`stock_page`], [`holders`] and [`published`],
-//! [`audits`] reconciliation, [`verify`] the operator, [`maintenance`] the clock and [`backup`] whoever wants a copy.
+//! [`commit`] is the one transaction that changes stock; [`read`], [`write`] and [`alerts`] hold its statements,
+//! [`days`] files keys by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with
+//! [`stock_page`], [`alerts`], [`as_of`], [`holders`] and [`published`], [`audits`] reconciliation, [`verify`] the
+//! operator, [`maintenance`] the clock and [`backup`] whoever wants a copy.
 
+mod alerts;
+mod as_of;
 mod audits;
 mod backup;
 mod commit;

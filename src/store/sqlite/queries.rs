@@ -3,14 +3,16 @@
 use sqlx::Row;
 
 use super::read::{claim_columns, columns};
-use super::{SqliteStore, audits, error, holders, published, stock_page};
+use super::{SqliteStore, alerts, as_of, audits, error, holders, published, stock_page};
+use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
 use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
-    ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit,
-    OutboxPlace, PublishedMark, Queries, QueryError, StockFilter,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView,
+    MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter,
+    Watch,
 };
 use crate::store::kept::KeptAnswer;
 use crate::store::rows;
@@ -93,6 +95,10 @@ impl Queries for SqliteStore {
         Ok(Some(ClaimView { claim, answer }))
     }
 
+    async fn stock_as_of(&self, key: &StockKey, instant: Timestamp) -> Result<StockAsOf, QueryError> {
+        as_of::stock_as_of(&self.readers, key, instant).await
+    }
+
     async fn holders(
         &self,
         key: &StockKey,
@@ -131,6 +137,25 @@ impl Queries for SqliteStore {
         // Reads the file, unlike a constant.
         sqlx::query("select id from installation").fetch_all(&self.readers).await.map_err(unanswered)?;
         Ok(())
+    }
+}
+
+impl Watch for SqliteStore {
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&AlertPlace>,
+        limit: u32,
+    ) -> Result<Vec<Alert>, QueryError> {
+        alerts::page(&self.readers, filter, after, limit).await
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<Alert>, QueryError> {
+        alerts::one(&self.readers, id).await
+    }
+
+    async fn acknowledge(&self, id: AlertId, operator: Option<&str>) -> Result<Acknowledgement, QueryError> {
+        Ok(Acknowledgement::of(alerts::acknowledge(&self.writer, id, operator).await?))
     }
 }
 

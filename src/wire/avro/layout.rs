@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use apache_avro::Schema;
 use apache_avro::schema::{Name, Namespace};
-use serde_json::Value;
+
+use super::schema_text::prepared;
 
 /// How the bytes of one schema are laid out. Nodes refer to each other by index, so that recursive schemas are fine.
 #[derive(Clone, Debug)]
@@ -45,11 +46,11 @@ impl Layout {
     /// Parses a schema; `references` are the schemas that define the names which it uses but does not define.
     /// The error says what is wrong with the schema, for people.
     pub(crate) fn parse(text: &str, references: &[String]) -> Result<Self, String> {
-        let text = without_logical_types(text)?;
+        let text = prepared(text)?;
         let (root, referred) = if references.is_empty() {
             (Schema::parse_str(&text).map_err(|error| error.to_string())?, Vec::new())
         } else {
-            let mut texts = references.iter().map(|text| without_logical_types(text)).collect::<Result<Vec<_>, _>>()?;
+            let mut texts = references.iter().map(|text| prepared(text)).collect::<Result<Vec<_>, _>>()?;
             texts.push(text);
             let mut schemas = Schema::parse_list(texts).map_err(|error| error.to_string())?;
             (schemas.pop().ok_or("there is no schema")?, schemas)
@@ -68,27 +69,6 @@ impl Layout {
     pub(crate) fn node(&self, index: usize) -> &Node {
         // Indices come from the compiler, which made a node for each.
         &self.nodes[index]
-    }
-}
-
-/// Drops every logical type but timestamps: the others do not change what is read, and a strange one should not
-/// make a schema unreadable.
-fn without_logical_types(text: &str) -> Result<String, String> {
-    let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    drop_logical_types(&mut value);
-    Ok(value.to_string())
-}
-
-fn drop_logical_types(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            if fields.get("logicalType").is_some_and(|kind| !kind.as_str().unwrap_or("").starts_with("timestamp-")) {
-                fields.remove("logicalType");
-            }
-            fields.values_mut().for_each(drop_logical_types);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_logical_types),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -9,4 +9,5 @@
 
 pub(crate) mod layout;
 pub(crate) mod read;
+mod schema_text;
 pub(crate) mod write;

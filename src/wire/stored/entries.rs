@@ -6,7 +6,8 @@ use super::Damaged;
 use super::bytes::{Reader, Writer};
 use super::tables::{ReadTables, Tables};
 use super::vocabulary::{self, read_optional, write_optional};
-use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine};
+use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine, Holder};
+use crate::domain::claim::ClaimKey;
 use crate::domain::event::Cause;
 use crate::domain::reconciliation::FigureSource;
 use crate::domain::stock::{Counters, Snapshot};
@@ -16,8 +17,13 @@ use crate::ports::{DeadLetter, Position, Record};
 const STOCK_CHANGED: u8 = 0;
 const LOW_STOCK: u8 = 1;
 const RESERVATION_RESULT: u8 = 2;
-// 3 belongs to `stock-shortage`.
+const STOCK_SHORTAGE: u8 = 3;
 const STOCK_DRIFT: u8 = 4;
+
+/// What follows the numbers of an answer's line, as bits of one byte. Lines that were written before any could wait have
+/// the first bit or none.
+const HAS_REASON: u8 = 1;
+const IS_WAITING: u8 = 2;
 
 pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v>, announcement: &'v Announcement) {
     let cause = tables.cause(&announcement.cause, &announcement.trace);
@@ -56,6 +62,19 @@ pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v
             writer.byte(RESERVATION_RESULT);
             write_answer(writer, tables, &announcement.cause, answer);
         }
+        AnnouncementBody::StockShortage { key, on_hand, reserved, short, claims } => {
+            writer.byte(STOCK_SHORTAGE);
+            writer.size(tables.key(key));
+            for number in [on_hand, reserved, short] {
+                writer.number(*number);
+            }
+            writer.size(claims.len());
+            for holder in claims {
+                vocabulary::write(writer, holder.claim.kind);
+                writer.id(holder.claim.reference.as_str());
+                writer.number(holder.reserved);
+            }
+        }
         AnnouncementBody::StockDrift { key, source, field, ours, theirs, resolution } => {
             writer.byte(STOCK_DRIFT);
             writer.size(tables.key(key));
@@ -93,6 +112,13 @@ pub(super) fn read_announcement(reader: &mut Reader<'_>, tables: &ReadTables) ->
             critical_threshold: reader.number()?,
         },
         RESERVATION_RESULT => AnnouncementBody::ReservationResult(read_answer(reader, tables, &cause)?),
+        STOCK_SHORTAGE => AnnouncementBody::StockShortage {
+            key: tables.key(reader.size()?)?,
+            on_hand: reader.number()?,
+            reserved: reader.number()?,
+            short: reader.number()?,
+            claims: reader.list(read_holder)?,
+        },
         STOCK_DRIFT => AnnouncementBody::StockDrift {
             key: tables.key(reader.size()?)?,
             source: FigureSource::named(reader.text()?),
@@ -125,7 +151,14 @@ pub(super) fn write_answer<'v>(writer: &mut Writer, tables: &mut Tables<'v>, cau
         writer.number(line.requested);
         writer.number(line.granted);
         writer.number(line.available);
-        write_optional(writer, line.reason);
+        let bit = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
+        writer.byte(bit(line.reason.is_some(), HAS_REASON) | bit(line.waiting != 0, IS_WAITING));
+        if let Some(reason) = line.reason {
+            vocabulary::write(writer, reason);
+        }
+        if line.waiting != 0 {
+            writer.number(line.waiting);
+        }
     }
 }
 
@@ -144,16 +177,25 @@ pub(super) fn read_answer(reader: &mut Reader<'_>, tables: &ReadTables, cause: &
         state: read_optional(reader)?,
         reason: read_optional(reader)?,
         expires_at: reader.optional_number()?.map(Timestamp),
-        lines: reader.list(|reader| {
-            Ok(AnswerLine {
-                key: tables.key(reader.size()?)?,
-                requested: reader.number()?,
-                granted: reader.number()?,
-                available: reader.number()?,
-                reason: read_optional(reader)?,
-            })
-        })?,
+        lines: reader.list(|reader| read_answer_line(reader, tables))?,
     })
+}
+
+fn read_answer_line(reader: &mut Reader<'_>, tables: &ReadTables) -> Result<AnswerLine, Damaged> {
+    let key = tables.key(reader.size()?)?;
+    let (requested, granted, available) = (reader.number()?, reader.number()?, reader.number()?);
+    let follows = reader.byte()?;
+    if follows > HAS_REASON | IS_WAITING {
+        return Err(Damaged(format!("{follows} does not say what follows in a line")));
+    }
+    let reason = if follows & HAS_REASON == 0 { None } else { Some(vocabulary::read(reader)?) };
+    let waiting = if follows & IS_WAITING == 0 { 0 } else { reader.number()? };
+    Ok(AnswerLine { key, requested, granted, available, reason, waiting })
+}
+
+fn read_holder(reader: &mut Reader<'_>) -> Result<Holder, Damaged> {
+    let claim = ClaimKey { kind: vocabulary::read(reader)?, reference: Reference::new(reader.id()?) };
+    Ok(Holder { claim, reserved: reader.number()? })
 }
 
 pub(super) fn write_dead_letter(writer: &mut Writer, letter: &DeadLetter) {

@@ -5,7 +5,7 @@ use super::Damaged;
 use super::bytes::{Reader, Writer};
 use crate::domain::announce::{AnswerKind, AnswerOutcome, Reason};
 use crate::domain::claim::{ClaimKind, ClaimState};
-use crate::domain::event::{EventType, Policy};
+use crate::domain::event::{AdjustmentMode, EventType, Policy};
 use crate::domain::reconciliation::{Figure, Resolution};
 use crate::domain::stock::{Level, Status};
 use crate::ports::DeadLetterReason;
@@ -46,11 +46,16 @@ impl Word for Level {
 }
 
 impl Word for Policy {
-    const WORDS: &'static [Self] = &[Self::All, Self::Partial];
+    const WORDS: &'static [Self] = &[Self::All, Self::Partial, Self::Backorder];
+}
+
+impl Word for AdjustmentMode {
+    const WORDS: &'static [Self] = &[Self::Increase, Self::Decrease, Self::Set];
 }
 
 impl Word for ClaimKind {
-    const WORDS: &'static [Self] = &[Self::Cart, Self::Order, Self::Receipt];
+    const WORDS: &'static [Self] =
+        &[Self::Cart, Self::Order, Self::Receipt, Self::Return, Self::Adjustment, Self::Sync, Self::Count];
 }
 
 impl Word for AnswerKind {
@@ -115,6 +120,10 @@ impl Word for EventType {
         Self::SkuRegistered,
         Self::StockReceived,
         Self::ClaimExpired,
+        Self::ReturnReceived,
+        Self::StockAdjusted,
+        Self::StockSynced,
+        Self::StockCounted,
         Self::Reconciliation,
     ];
 }
@@ -172,7 +181,8 @@ mod tests {
         complete(&Reason::ALL);
         complete(&ClaimState::ALL);
         complete(&DeadLetterReason::ALL);
-        complete(&[Policy::All, Policy::Partial]);
+        complete(&[Policy::All, Policy::Partial, Policy::Backorder]);
+        complete(&AdjustmentMode::ALL);
         complete(&Figure::ALL);
         complete(&Resolution::ALL);
         complete(&[&EventType::INPUT[..], &EventType::OWN].concat());

@@ -5,7 +5,8 @@ mod contention;
 mod counting_proxy;
 
 use holdfast::domain::rules::{DeductOn, Rules};
-use holdfast::ports::Outcome;
+use holdfast::ports::{Outcome, Store};
+use holdfast::wire::instant;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -105,8 +106,8 @@ async fn a_batch_takes_as_many_statements_for_one_order_as_for_two_thousand() {
     }
 }
 
-/// One of everything, for the round with this number.
-fn everything(round: usize) -> Vec<Value> {
+/// One of everything, for the round with this number, where somebody counted at an instant.
+fn everything(round: usize, counted_at: &str) -> Vec<Value> {
     let name = |kind: &str| format!("{kind}-{round:05}");
     let (order, late, sku) = (name("ORDER"), name("LATE"), sku_name(round % 100));
     let wanted = lines(&[(&sku, 3)]);
@@ -121,6 +122,18 @@ fn everything(round: usize) -> Vec<Value> {
         fresh("order-cancelled", json!({"order_id": order})),
         fresh("order-cancelled", json!({"order_id": late, "lines": lines(&[(&sku, 1)])})),
         fresh("order-created", json!({"order_id": late, "lines": wanted})),
+        fresh("return-received", json!({"return_id": name("RETURN"), "order_id": order, "lines": wanted})),
+        fresh(
+            "stock-adjusted",
+            json!({"adjustment_id": name("ADJUSTMENT"), "sku": sku, "mode": "increase",
+            "quantity": 2, "reason": "found"}),
+        ),
+        fresh("stock-synced", json!({"trace_id": name("TRACE"), "sku": sku, "delta": -1})),
+        fresh(
+            "stock-counted",
+            json!({"count_id": name("COUNT"), "sku": sku, "quantity": 900_000,
+            "counted_at": counted_at}),
+        ),
         fresh("order-created", json!({"order_id": name("POISON"), "lines": []})),
     ]
 }
@@ -129,6 +142,11 @@ fn everything(round: usize) -> Vec<Value> {
 async fn a_batch_of_everything_takes_a_constant_number_of_statements_too() {
     let (mut shop, proxy) = counted(Rules::default()).await;
     shop.send((0..100).map(|sku| registered(&sku_name(sku), 1_000_000)).collect()).await;
+    // Somebody holds a unit of each row, so that whoever counts looks for holders.
+    let held = |sku: usize| json!({"cart_id": format!("HELD-{sku}"), "lines": lines(&[(&sku_name(sku), 1)])});
+    shop.send((0..100).map(|sku| fresh("cart-updated", held(sku))).collect()).await;
+    let counted_at = instant::format(shop.store.outbox_status().await.expect("the store should answer").now);
+    let everything = |round: usize| everything(round, &counted_at);
     shop.send(everything(0)).await;
     let mut counts = Vec::new();
     for rounds in [1..2, 2..12, 12..112] {
@@ -139,6 +157,57 @@ async fn a_batch_of_everything_takes_a_constant_number_of_statements_too() {
     }
     assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
     shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_announces_levels_takes_two_statements_more_whatever_their_number() {
+    let (mut shop, proxy) = counted(Rules::default()).await;
+    let kept = |sku| fresh("sku-registered", json!({"sku": sku_name(sku), "initial": 100, "warning_threshold": 90}));
+    shop.send((0..600).map(kept).collect()).await;
+    shop.send(vec![ordered("FIRST", &[(&sku_name(0), 10)])]).await;
+    let mut next = 1;
+    for count in [1, 10, 500] {
+        // Each falls below its threshold, and the alerts of those before are there.
+        let batch = (next..next + count).map(|sku| ordered(&format!("ORDER-{sku}"), &[(&sku_name(sku), 10)])).collect();
+        next += count;
+        proxy.take();
+        shop.send(batch).await;
+        let statements = proxy.take();
+        assert_eq!(statements.len(), MOST_STATEMENTS, "{count} levels: {statements:#?}");
+    }
+    // Further down nothing is announced.
+    shop.send(vec![ordered("LAST", &[(&sku_name(0), 10)])]).await;
+    assert_eq!(proxy.take().len(), MOST_STATEMENTS - 2);
+    assert_eq!(shop.kept().await.alerts.len(), next);
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn serving_who_waits_takes_as_many_statements_for_one_order_as_for_five_hundred() {
+    let (mut shop, proxy) = counted(Rules::default()).await;
+    shop.send(vec![registered("A", 0), registered("B", 0)]).await;
+    shop.send(vec![backordered("ORDER-WARM")]).await;
+    shop.send(vec![received("RECEIPT-WARM", 1)]).await;
+    let mut counts = Vec::new();
+    for orders in [1_usize, 10, 500] {
+        shop.send((0..orders).map(|order| backordered(&format!("ORDER-{orders}-{order}"))).collect()).await;
+        proxy.take();
+        shop.send(vec![received(&format!("RECEIPT-{orders}"), orders)]).await;
+        counts.push(proxy.take());
+        assert_eq!(shop.stock("A").await.waiting, 0);
+    }
+    // What any receipt takes, and three that read, lock and let go of those who waited, and one that writes their claims.
+    assert_eq!(counts.iter().map(Vec::len).collect::<Vec<_>>(), [14, 14, 14], "{:#?}", counts[2]);
+    shop.assert_sound().await;
+}
+
+fn backordered(order: &str) -> Value {
+    fresh("order-created", json!({"order_id": order, "policy": "backorder", "lines": lines(&[("A", 1)])}))
+}
+
+fn received(receipt: &str, units: usize) -> Value {
+    let units = i64::try_from(units).expect("few units");
+    fresh("stock-received", json!({"receipt_id": receipt, "lines": lines(&[("A", units)])}))
 }
 
 /// The least bytes of log that a batch took, of three that follow a warm one.

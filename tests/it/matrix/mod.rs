@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod changes;
+mod goods;
 mod overtaken;
 mod races;
 mod rows;
@@ -39,6 +40,11 @@ fn cart(cart: &str, version: i64, wanted: &[(&str, i64)]) -> Value {
 /// `order-created` that takes a cart over.
 fn of_cart(order: &str, cart: &str, wanted: &[(&str, i64)]) -> Value {
     fresh("order-created", json!({"order_id": order, "cart_id": cart, "lines": lines(wanted)}))
+}
+
+/// `order-created` that waits for what is missing.
+fn backordered(order: &str, wanted: &[(&str, i64)]) -> Value {
+    fresh("order-created", json!({"order_id": order, "policy": "backorder", "lines": lines(wanted)}))
 }
 
 /// `order-confirmed`.

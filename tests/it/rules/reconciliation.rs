@@ -27,6 +27,7 @@ async fn drifts(shop: &Shop) -> Vec<String> {
         }
         AnnouncementBody::StockChanged { .. }
         | AnnouncementBody::LowStock { .. }
+        | AnnouncementBody::StockShortage { .. }
         | AnnouncementBody::ReservationResult(_) => None,
     };
     shop.announcements().await.into_iter().filter_map(|announcement| told(announcement.body)).collect()

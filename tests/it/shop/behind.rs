@@ -18,6 +18,8 @@ pub struct Kept {
     pub movements: Vec<KeptMovement>,
     pub claims: Vec<KeptClaim>,
     pub claim_lines: Vec<KeptLine>,
+    pub alerts: Vec<KeptAlert>,
+    pub waiting_lines: Vec<KeptPlace>,
     pub dead_letters: Vec<KeptLetter>,
     pub outbox: Vec<KeptBatch>,
     pub last_number: i64,
@@ -50,6 +52,7 @@ pub struct KeptStock {
     pub counters: Counters,
     pub level: String,
     pub version: i64,
+    pub waiting: i64,
 }
 
 /// A ledger entry.
@@ -83,6 +86,26 @@ pub struct KeptLine {
     pub units: i64,
 }
 
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptAlert {
+    pub id: Uuid,
+    pub key: StockKey,
+    pub level: String,
+    pub available: i64,
+    pub version: i64,
+    pub state: String,
+    pub acknowledged_by: Option<String>,
+}
+
+/// A place in the line for a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptPlace {
+    pub key: StockKey,
+    pub ticket: i64,
+    pub reference: String,
+}
+
 /// The position of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeptLetter {
@@ -113,9 +136,17 @@ impl Kept {
         self.movements.sort_by(|one, other| (&one.key, one.version).cmp(&(&other.key, other.version)));
         self.claims.sort();
         self.claim_lines.sort();
+        self.alerts.sort();
+        self.waiting_lines.sort();
         self.dead_letters.sort();
         self.outbox.sort();
         self
+    }
+
+    /// Who waits for a SKU, in order.
+    pub fn line_for(&self, sku: &str) -> Vec<&str> {
+        let of_sku = self.waiting_lines.iter().filter(|place| place.key.sku.as_str() == sku);
+        of_sku.map(|place| place.reference.as_str()).collect()
     }
 
     /// How many movements a reference has caused.
@@ -177,6 +208,16 @@ pub enum Tampering<'a> {
     Level { sku: &'a str, level: Level },
     /// Adds to what a claim has set aside, not to what it says.
     SetAside { reference: &'a str, more: i64 },
+    /// Says since when a claim holds, in seconds from now; since nobody knows when.
+    HeldSince { of: &'a str, seconds: Option<i64> },
+    /// Makes the alerts of a SKU so many seconds old, and as long ago resolved where they are.
+    AlertsAged { sku: &'a str, seconds: i64 },
+    /// Dates a ledger entry as another one.
+    MovementDated { sku: &'a str, version: i64, as_version: i64 },
+    /// Says how many units of a SKU are waited for.
+    Waiting { sku: &'a str, units: i64 },
+    /// Loses the places of an order that waits.
+    PlacesLost { reference: &'a str },
     /// Loses a ledger entry.
     MovementLost { sku: &'a str, version: i64 },
     /// Gives numbers that belong to nothing.

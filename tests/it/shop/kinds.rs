@@ -65,5 +65,6 @@ pub fn retention() -> Retention {
         inbox_max_days: 1_100,
         dead_letter_keep_days: 400,
         keep_published_seconds: 7 * 86_400,
+        alert_keep_days: 365,
     }
 }

@@ -2,22 +2,30 @@
 //! database is a parameter: tests that hold on every store are compiled for each.
 
 mod behind;
+#[cfg(feature = "adapters")]
 mod cutting_proxy;
+#[cfg(feature = "adapters")]
 mod databases;
 mod kinds;
 mod on_model;
+#[cfg(feature = "adapters")]
 mod on_postgres;
+#[cfg(feature = "adapters")]
 mod on_sqlite;
+#[cfg(feature = "adapters")]
 mod sql;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use behind::{Ended, Kept, Tampering, day, instant};
+#[cfg(feature = "adapters")]
 pub use databases::{Databases, PostgresAddress, new_database, settings, shared_postgres};
 pub use kinds::{StoreKind, retention};
 pub use on_model::OnModel;
+#[cfg(feature = "adapters")]
 pub use on_postgres::OnPostgres;
+#[cfg(feature = "adapters")]
 pub use on_sqlite::OnSqlite;
 
 use holdfast::bus::direct::{DirectLimits, DirectSource, DirectSubmitter, direct};
@@ -46,6 +54,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "adapters")]
 /// A shop on PostgreSQL, for tests of what only PostgreSQL has.
 pub type Shop = ShopOn<OnPostgres>;
 
@@ -328,7 +337,7 @@ impl<K: StoreKind> ShopOn<K> {
 }
 
 fn bench(rules: Rules) -> Bench {
-    Bench { rules, max_clock_skew_seconds: 300, buries: true }
+    Bench { rules, max_clock_skew_seconds: 300, count_max_age_seconds: 604_800, buries: true }
 }
 
 fn decoder() -> Decoder {

@@ -2,7 +2,7 @@
 
 use holdfast::domain::claim::ClaimKey;
 use holdfast::domain::verdict::Verdict;
-use holdfast::domain::words::{Day, Timestamp};
+use holdfast::domain::words::{Day, StockKey, Timestamp};
 use holdfast::engine::judge::Bench;
 use holdfast::ports::{Entry, PublishedMark, Store};
 use holdfast::store::Retention;
@@ -10,7 +10,8 @@ use holdfast::wire::stored;
 use uuid::Uuid;
 
 use super::behind::{
-    Ended, Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Ended, Kept, KeptAlert, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptPlace,
+    KeptStock, Tampering,
 };
 use super::kinds::StoreKind;
 use crate::model::{ModelDatabase, ModelStore, OpenDay, Step, Tables};
@@ -101,9 +102,32 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         Tampering::Version { sku, version } => of_sku(tables, sku, |row| row.version = *version),
         Tampering::CartHeld { sku, units } => of_sku(tables, sku, |row| row.counters.cart_held = *units),
         Tampering::Level { sku, level } => of_sku(tables, sku, |row| row.level = *level),
+        Tampering::HeldSince { of, seconds } => {
+            let since = seconds.map(|seconds| now.plus_seconds(seconds));
+            let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, of));
+            of.for_each(|(_, aside)| aside.since = since);
+        }
+        Tampering::AlertsAged { sku, seconds } => {
+            let aged = now.plus_seconds(-seconds);
+            tables.alerts.values_mut().filter(|alert| alert.key.sku.as_str() == *sku).for_each(|alert| {
+                alert.opened_at = aged;
+                alert.resolved_at = alert.resolved_at.map(|_| aged);
+            });
+        }
+        Tampering::MovementDated { sku, version, as_version } => {
+            let of_sku = |key: &StockKey| key.sku.as_str() == *sku;
+            let dated = tables.movements.iter().find(|((key, of), _)| of_sku(key) && of == as_version);
+            let dated = dated.map(|(_, movement)| movement.recorded_at);
+            let of = tables.movements.iter_mut().filter(|((key, of), _)| of_sku(key) && of == version);
+            of.for_each(|(_, movement)| movement.recorded_at = dated.unwrap_or(movement.recorded_at));
+        }
         Tampering::SetAside { reference, more } => {
             let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, reference));
-            of.for_each(|(_, units)| *units += more);
+            of.for_each(|(_, aside)| aside.units += more);
+        }
+        Tampering::Waiting { sku, units } => of_sku(tables, sku, |row| row.waiting = *units),
+        Tampering::PlacesLost { reference } => {
+            tables.waiting_lines.retain(|_, order| order.as_str() != *reference);
         }
         Tampering::MovementLost { sku, version } => {
             tables.movements.retain(|(key, of), _| key.sku.as_str() != *sku || of != version);
@@ -139,6 +163,7 @@ fn kept(tables: &Tables) -> Kept {
         counters: row.counters,
         level: row.level.as_str().to_owned(),
         version: row.version,
+        waiting: row.waiting,
     });
     let movements = tables.movements.iter().map(|((key, version), movement)| KeptMovement {
         key: key.clone(),
@@ -159,11 +184,25 @@ fn kept(tables: &Tables) -> Kept {
             is_answered: kept.answer.is_some(),
         }
     });
-    let lines = tables.set_aside.iter().map(|((key, claim), units)| KeptLine {
+    let lines = tables.set_aside.iter().map(|((key, claim), aside)| KeptLine {
         kind: claim.kind.as_str().to_owned(),
         reference: claim.reference.to_string(),
         key: key.clone(),
-        units: *units,
+        units: aside.units,
+    });
+    let alerts = tables.alerts.values().map(|alert| KeptAlert {
+        id: Uuid::from_bytes(alert.id.0),
+        key: alert.key.clone(),
+        level: alert.level.as_str().to_owned(),
+        available: alert.available,
+        version: alert.version,
+        state: alert.state.as_str().to_owned(),
+        acknowledged_by: alert.acknowledged_by.as_deref().map(str::to_owned),
+    });
+    let places = tables.waiting_lines.iter().map(|((key, ticket), order)| KeptPlace {
+        key: key.clone(),
+        ticket: *ticket,
+        reference: order.to_string(),
     });
     let letters = tables.dead_letters.values().map(|kept| {
         let position = &kept.letter.record.position;
@@ -189,6 +228,8 @@ fn kept(tables: &Tables) -> Kept {
         movements: movements.collect(),
         claims: claims.collect(),
         claim_lines: lines.collect(),
+        alerts: alerts.collect(),
+        waiting_lines: places.collect(),
         dead_letters: letters.collect(),
         outbox: outbox.collect(),
         last_number: tables.last_number,

@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::behind::{
-    Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Kept, KeptAlert, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptPlace, KeptStock,
+    Tampering,
 };
 
 /// How a database writes what it keeps in a form of its own.
@@ -93,6 +94,22 @@ impl Dialect {
             Tampering::SetAside { reference, more } => {
                 format!("update claim_line set reserved = reserved + {more} where reference = '{reference}'")
             }
+            Tampering::HeldSince { of, seconds } => {
+                let since = seconds.map_or_else(|| "null".to_owned(), from_now);
+                format!("update claim_line set held_since = {since} where reference = '{of}'")
+            }
+            Tampering::AlertsAged { sku, seconds } => {
+                let aged = from_now(-seconds);
+                let resolved = format!("case when resolved_at is null then null else {aged} end");
+                format!("update alert set opened_at = {aged}, resolved_at = {resolved} where sku = '{sku}'")
+            }
+            Tampering::MovementDated { sku, version, as_version } => format!(
+                "update movement set recorded_at = (
+                     select o.recorded_at from movement o where o.sku = '{sku}' and o.version = {as_version}
+                 ) where sku = '{sku}' and version = {version}"
+            ),
+            Tampering::Waiting { sku, units } => format!("update stock set waiting = {units} where sku = '{sku}'"),
+            Tampering::PlacesLost { reference } => format!("delete from waiting_line where reference = '{reference}'"),
             Tampering::MovementLost { sku, version } => {
                 format!("delete from movement where sku = '{sku}' and version = {version}")
             }
@@ -106,7 +123,7 @@ impl Dialect {
     }
 
     /// The queries that [`read_kept`] reads, in its order.
-    fn queries(&self) -> [String; 10] {
+    fn queries(&self) -> [String; 12] {
         let Self { days, microseconds, word, .. } = self;
         [
             format!(
@@ -121,7 +138,7 @@ impl Dialect {
             ),
             "select name from source".to_owned(),
             format!(
-                "select sku, location, on_hand, cart_held, order_reserved, safety_stock, {}, version from stock",
+                "select sku, location, on_hand, cart_held, order_reserved, safety_stock, {}, version, waiting from stock",
                 word("level")
             ),
             format!(
@@ -139,6 +156,12 @@ impl Dialect {
                 "select {}, reference, sku, location, cast(reserved as bigint) from claim_line",
                 word("kind")
             ),
+            format!(
+                "select id, sku, location, {}, available, version, {}, acknowledged_by from alert",
+                word("level"),
+                word("state")
+            ),
+            "select sku, location, ticket, reference from waiting_line".to_owned(),
             "select topic, cast(partition as bigint), record_offset, reason, detail from dead_letter".to_owned(),
             "select number, first_seq, cast(announcements as bigint), content from outbox".to_owned(),
             "select last_number, last_seq from outbox_counter".to_owned(),
@@ -161,7 +184,8 @@ macro_rules! read_kept {
                 rows.unwrap_or_else(|error| panic!("{query}: {error}")).into_iter().map(kept).collect()
             }
             sqlx::raw_sql($dialect.snapshot).execute(&mut *connection).await.expect("a transaction that reads");
-            let [inbox, days, sources, stock, movements, claims, lines, letters, outbox, last] = $dialect.queries();
+            let [inbox, days, sources, stock, movements, claims, lines, alerts, places, letters, outbox, last] =
+                $dialect.queries();
             let last: Vec<(i64, i64)> = all(connection, last, |last| last).await;
             let (last_number, last_seq) = last[0];
             let kept = Kept {
@@ -172,6 +196,8 @@ macro_rules! read_kept {
                 movements: all(connection, movements, movement).await,
                 claims: all(connection, claims, claim).await,
                 claim_lines: all(connection, lines, line).await,
+                alerts: all(connection, alerts, alert).await,
+                waiting_lines: all(connection, places, place).await,
                 dead_letters: all(connection, letters, letter).await,
                 outbox: all(connection, outbox, batch).await,
                 last_number,
@@ -198,12 +224,12 @@ fn day((day, last_written_on, is_dropped): (i64, i64, bool)) -> KeptDay {
     KeptDay { day: named_day(day), last_written_on: named_day(last_written_on), is_dropped }
 }
 
-type StockColumns = (String, String, i64, i64, i64, i64, String, i64);
+type StockColumns = (String, String, i64, i64, i64, i64, String, i64, i64);
 
 fn stock_row(columns: StockColumns) -> KeptStock {
-    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version) = columns;
+    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version, waiting) = columns;
     let counters = Counters { on_hand, cart_held, order_reserved, safety_stock };
-    KeptStock { key: StockKey::new(sku, location), counters, level, version }
+    KeptStock { key: StockKey::new(sku, location), counters, level, version, waiting }
 }
 
 type MovementColumns = (String, String, i64, String, Option<String>, i64, i64, i64, i64);
@@ -222,6 +248,16 @@ fn claim((kind, reference, state, revision, expires_at, remembered, is_answered)
 
 fn line((kind, reference, sku, location, units): (String, String, String, String, i64)) -> KeptLine {
     KeptLine { kind, reference, key: StockKey::new(sku, location), units }
+}
+
+type AlertColumns = (Uuid, String, String, String, i64, i64, String, Option<String>);
+
+fn alert((id, sku, location, level, available, version, state, acknowledged_by): AlertColumns) -> KeptAlert {
+    KeptAlert { id, key: StockKey::new(sku, location), level, available, version, state, acknowledged_by }
+}
+
+fn place((sku, location, ticket, reference): (String, String, i64, String)) -> KeptPlace {
+    KeptPlace { key: StockKey::new(sku, location), ticket, reference }
 }
 
 fn letter((topic, partition, offset, reason, detail): (String, i64, i64, String, String)) -> KeptLetter {

@@ -1,5 +1,7 @@
 //! What every store owes the worker: this module stands below each of them.
 
+mod alerts;
+mod as_of;
 mod audits;
 mod claims;
 mod commits;

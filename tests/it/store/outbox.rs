@@ -77,6 +77,7 @@ async fn numbers_stand_in_the_order_of_commits_and_each_writer_is_told_its_own()
         AnnouncementBody::StockChanged { version, .. } => Some(*version),
         AnnouncementBody::LowStock { .. }
         | AnnouncementBody::ReservationResult(_)
+        | AnnouncementBody::StockShortage { .. }
         | AnnouncementBody::StockDrift { .. } => None,
     });
     assert!(versions.eq(2..=101));

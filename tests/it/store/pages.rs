@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Shop, stocked};
-use crate::shop::{fresh, lines, ordered, registered};
+use crate::shop::{Tampering, fresh, lines, ordered, registered};
 
 const SIZES: [u32; 4] = [1, 2, 5, 100];
 
@@ -72,19 +72,22 @@ async fn a_walk_over_the_history_of_a_row_meets_each_movement_once() {
 }
 
 #[tokio::test]
-async fn a_walk_over_the_holders_of_a_row_meets_each_once_however_equal_their_deadlines() {
+async fn a_walk_over_the_holders_of_a_row_meets_each_once_however_equal_their_times() {
     let mut shop = stocked(1_000).await;
     // One batch, one moment: only their names tell them apart.
     let cart = |number: usize| {
-        let body = json!({"cart_id": format!("C-{number}"), "cart_version": 1, "ttl_s": 60 + 60 * (number % 2), "lines": lines(&[("A", 1)])});
+        let body = json!({"cart_id": format!("C-{number}"), "cart_version": 1, "lines": lines(&[("A", 1)])});
         fresh("cart-updated", body)
     };
     shop.send((0..13).map(cart).collect()).await;
+    for of in ["C-3", "C-11"] {
+        shop.tamper(Tampering::HeldSince { of, seconds: Some(-60) }).await;
+    }
     let key = StockKey::new("A", "default");
     let whole = shop.store.holders(&key, None, 1_000).await.unwrap();
     assert_eq!(whole.len(), 13);
     assert!(whole.is_sorted_by(|one, other| {
-        one.expires_at > other.expires_at || (one.expires_at == other.expires_at && one.key < other.key)
+        one.held_since > other.held_since || (one.held_since == other.held_since && one.key < other.key)
     }));
     for size in SIZES {
         let (mut walked, mut after): (Vec<HolderView>, Option<HolderPlace>) = (Vec::new(), None);
@@ -92,7 +95,7 @@ async fn a_walk_over_the_holders_of_a_row_meets_each_once_however_equal_their_de
             let page = shop.store.holders(&key, after.as_ref(), size).await.unwrap();
             let Some(last) = page.last() else { break };
             assert!(page.len() <= size as usize);
-            after = Some(HolderPlace { expires_at: last.expires_at, key: last.key.clone() });
+            after = Some(HolderPlace { held_since: last.held_since, key: last.key.clone() });
             walked.extend(page);
         }
         assert_eq!(walked, whole, "by {size}");

@@ -18,31 +18,55 @@ async fn mark(shop: &Shop, batch: i64, seq: i64) {
     shop.store.give_lease(lease).await.unwrap();
 }
 
-#[tokio::test]
-async fn holders_come_by_deadline_and_those_without_one_last_page_by_page() {
-    let mut shop = stocked(100).await;
-    for (cart, ttl) in [("C-1", 60), ("C-2", 180), ("C-3", 120)] {
-        let body = json!({"cart_id": cart, "cart_version": 1, "ttl_s": ttl, "lines": lines(&[("A", 2)])});
-        shop.send_one(fresh("cart-updated", body)).await;
-    }
-    // Two more that have none, equal but for their names.
-    for cart in ["D-2", "D-1"] {
-        shop.send_one(fresh("cart-updated", json!({"cart_id": cart, "cart_version": 1, "lines": lines(&[("A", 1)])})))
-            .await;
-    }
-    for of in ["D-1", "D-2"] {
-        shop.tamper(Tampering::NoDeadline { of }).await;
-    }
+async fn held(shop: &Shop) -> Vec<String> {
     let key = StockKey::new("A", "default");
     let (mut names, mut after) = (Vec::new(), None);
     loop {
         let page = shop.store.holders(&key, after.as_ref(), 2).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some(HolderPlace { expires_at: last.expires_at, key: last.key.clone() });
+        let Some(last) = page.last() else { return names };
+        after = Some(HolderPlace { held_since: last.held_since, key: last.key.clone() });
         names.extend(page.iter().map(|holder| format!("{} {}", holder.key.reference, holder.reserved)));
     }
-    assert_eq!(names, ["C-2 2", "C-3 2", "C-1 2", "D-1 1", "D-2 1"]);
+}
+
+fn cart(name: &str, version: i64, units: i64) -> serde_json::Value {
+    let wanted = if units == 0 { json!([]) } else { lines(&[("A", units)]) };
+    fresh("cart-updated", json!({"cart_id": name, "cart_version": version, "lines": wanted}))
+}
+
+#[tokio::test]
+async fn holders_come_newest_first_and_those_of_whom_it_is_not_known_last_page_by_page() {
+    let mut shop = stocked(100).await;
+    for (name, seconds) in [("C-1", Some(-60)), ("C-2", Some(-20)), ("C-3", Some(-40)), ("D-2", None), ("D-1", None)] {
+        shop.send_one(cart(name, 1, 2)).await;
+        shop.tamper(Tampering::HeldSince { of: name, seconds }).await;
+    }
+    // The deadline says nothing of it.
+    shop.tamper(Tampering::NoDeadline { of: "C-2" }).await;
+    shop.send_one(cart("C-0", 1, 1)).await;
+    assert_eq!(held(&shop).await, ["C-0 1", "C-2 2", "C-3 2", "C-1 2", "D-1 2", "D-2 2"]);
     assert!(shop.store.holders(&StockKey::new("B", "default"), None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_holds_since_its_first_unit_of_a_row_until_it_holds_none() {
+    let mut shop = stocked(100).await;
+    for (name, seconds) in [("C-1", -60), ("C-2", -20)] {
+        shop.send_one(cart(name, 1, 2)).await;
+        shop.tamper(Tampering::HeldSince { of: name, seconds: Some(seconds) }).await;
+    }
+    // More and less of it changes nothing.
+    shop.send_one(cart("C-1", 2, 5)).await;
+    shop.send_one(cart("C-1", 3, 1)).await;
+    assert_eq!(held(&shop).await, ["C-2 2", "C-1 1"]);
+    // Given back and held again is held anew.
+    shop.send_one(cart("C-1", 4, 0)).await;
+    shop.send_one(cart("C-1", 5, 3)).await;
+    assert_eq!(held(&shop).await, ["C-1 3", "C-2 2"]);
+    let now = shop.store.outbox_status().await.unwrap().now;
+    let holders = shop.store.holders(&StockKey::new("A", "default"), None, 1).await.unwrap();
+    let since = holders[0].held_since.expect("it is known");
+    assert!(since <= now && since > now.plus_seconds(-20), "{since:?} at {now:?}");
 }
 
 #[tokio::test]

@@ -88,24 +88,28 @@ async fn assert_numbers_that_are_gone_are_told(installation: &Installation, work
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_that_hold_a_sku_come_latest_deadline_first_in_pages() {
+async fn claims_that_hold_a_sku_come_newest_first_in_pages() {
     let mut place = Here::place().await;
     let installation = &mut place.installation;
     installation.environment.push(("HOLDFAST__ORDERS__DEDUCT_ON".to_owned(), "shipped".to_owned()));
-    let order = |name: &str, ttl: i64| {
-        let body = json!({"order_id": name, "ttl_s": ttl, "lines": lines(&[("A", 2)])});
+    let order = |name: &str| {
+        let body = json!({"order_id": name, "lines": lines(&[("A", 2)])});
         event("order-created", &format!("e-{name}"), body)
     };
     installation.publish(&[event("sku-registered", "r-A", json!({"sku": "A", "initial": 1_000}))]);
     let worker = installation.worker();
     installation.wait_until_handled(1).await;
-    let names = ["O-1", "O-2", "O-3", "O-4", "O-5"];
-    let orders: Vec<Value> = names.iter().zip(1..).map(|(name, place)| order(name, place * 1_000)).collect();
-    installation.publish(&orders);
+    // One after the other, since those of one batch begin to hold at one moment.
+    for (name, handled) in ["O-1", "O-4", "O-2", "O-5"].into_iter().zip(2..) {
+        installation.publish(&[order(name)]);
+        installation.wait_until_handled(handled).await;
+    }
     let cart = json!({"cart_id": "C-1", "ttl_s": 1_500, "lines": lines(&[("A", 1)])});
     installation.publish(&[event("cart-updated", "u-1", cart)]);
+    installation.wait_until_handled(6).await;
+    installation.publish(&[order("O-3")]);
     installation.wait_until_handled(7).await;
-    // A confirmed order has no deadline any more.
+    // A confirmed order holds since it was placed.
     installation.publish(&[event("order-confirmed", "f-1", json!({"order_id": "O-4"}))]);
     installation.wait_until_handled(8).await;
     let (mut found, mut cursor) = (Vec::new(), String::new());
@@ -123,7 +127,7 @@ async fn claims_that_hold_a_sku_come_latest_deadline_first_in_pages() {
     }
     let found: Vec<String> = found.iter().map(|text| text.replace('"', "")).collect();
     let expected =
-        ["O-5 2 reserved", "O-3 2 reserved", "O-2 2 reserved", "C-1 1 held", "O-1 2 reserved", "O-4 2 confirmed"];
+        ["O-3 2 reserved", "C-1 1 held", "O-5 2 reserved", "O-2 2 reserved", "O-4 2 confirmed", "O-1 2 reserved"];
     assert_eq!(found, expected);
     let (status, body) = worker.ask("/api/v1/stock?prefix=A&limit=1").await.expect("an answer");
     assert!(status == 200 && body.contains("\"sku\":\"A\""), "{body}");

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use holdfast::domain::announce::{
-    Announcement, AnnouncementBody, Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason,
+    Announcement, AnnouncementBody, Answer, AnswerKind, AnswerLine, AnswerOutcome, Holder, Reason,
 };
 use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimState, Remembered};
 use holdfast::domain::event::{
-    CartUpdated, Cause, ClaimExpired, Comparison, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, Policy,
-    Reconciliation, ReconciliationTask, SkuRegistered, StockReceived, Taking, Trace,
+    AdjustmentMode, CartUpdated, Cause, ClaimExpired, Comparison, Event, EventType, OrderCancelled, OrderCreated,
+    OrderShipped, Policy, Reconciliation, ReconciliationTask, ReturnReceived, SkuRegistered, StockAdjusted,
+    StockCounted, StockReceived, StockSynced, Taking, Trace,
 };
 use holdfast::domain::reconciliation::{Decision, Figure, FigureSource, Resolution};
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
@@ -78,10 +79,16 @@ fn snapshots() -> BoxedStrategy<Snapshot> {
 
 fn answers() -> BoxedStrategy<Answer> {
     let reason = || option::of(select(&Reason::ALL[..]));
-    let line =
-        (key(), number(), number(), number(), reason()).prop_map(|(key, requested, granted, available, reason)| {
-            AnswerLine { key, requested, granted, available, reason }
-        });
+    let line = (key(), number(), number(), number(), reason(), number()).prop_map(
+        |(key, requested, granted, available, reason, waiting)| AnswerLine {
+            key,
+            requested,
+            granted,
+            available,
+            reason,
+            waiting,
+        },
+    );
     let words = (
         select(&AnswerKind::ALL[..]),
         select(&AnswerOutcome::ALL[..]),
@@ -102,6 +109,11 @@ fn answers() -> BoxedStrategy<Answer> {
             }
         };
     (reference(), option::of(number()), words, vec(line, 0..4), option::of(number())).prop_map(answer).boxed()
+}
+
+fn holders() -> BoxedStrategy<Holder> {
+    let holder = |(kind, reference, reserved)| Holder { claim: ClaimKey { kind, reference }, reserved };
+    (select(&ClaimKind::ALL[..]), reference(), number()).prop_map(holder).boxed()
 }
 
 fn sources() -> BoxedStrategy<FigureSource> {
@@ -153,6 +165,15 @@ fn bodies() -> BoxedStrategy<AnnouncementBody> {
             }
         ),
         answers().prop_map(AnnouncementBody::ReservationResult),
+        (key(), number(), number(), number(), vec(holders(), 0..4)).prop_map(
+            |(key, on_hand, reserved, short, claims)| AnnouncementBody::StockShortage {
+                key,
+                on_hand,
+                reserved,
+                short,
+                claims
+            }
+        ),
         (
             key(),
             sources(),
@@ -194,9 +215,9 @@ fn dead_letters() -> BoxedStrategy<DeadLetter> {
 
 fn events() -> BoxedStrategy<Event> {
     let count = || option::of(number());
-    let created = (reference(), count(), option::of(reference()), any::<bool>(), count(), lines()).prop_map(
-        |(order, version, cart, all, ttl_seconds, lines)| {
-            let policy = if all { Policy::All } else { Policy::Partial };
+    let policy = select(vec![Policy::All, Policy::Partial, Policy::Backorder]);
+    let created = (reference(), count(), option::of(reference()), policy, count(), lines()).prop_map(
+        |(order, version, cart, policy, ttl_seconds, lines)| {
             Event::OrderCreated(OrderCreated { order, version, cart, policy, ttl_seconds, lines })
         },
     );
@@ -235,12 +256,30 @@ fn events() -> BoxedStrategy<Event> {
         );
     let received =
         (reference(), lines()).prop_map(|(receipt, lines)| Event::StockReceived(StockReceived { receipt, lines }));
+    let returned = (reference(), reference(), lines(), any::<bool>()).prop_map(|(id, order, lines, resellable)| {
+        Event::ReturnReceived(ReturnReceived { id, order, lines, resellable })
+    });
+    let mode = select(&AdjustmentMode::ALL[..]);
+    let adjusted = (reference(), key(), mode, number(), count(), text(), option::of(text())).prop_map(
+        |(adjustment, key, mode, quantity, expected_version, reason, operator)| {
+            let adjusted = StockAdjusted { adjustment, key, mode, quantity, expected_version, reason, operator };
+            Event::StockAdjusted(adjusted)
+        },
+    );
+    let synced = (reference(), key(), number(), option::of(reference()), option::of(text())).prop_map(
+        |(trace, key, delta, order, reason)| Event::StockSynced(StockSynced { trace, key, delta, order, reason }),
+    );
+    let counted = (reference(), key(), number(), number()).prop_map(|(count, key, quantity, counted_at)| {
+        Event::StockCounted(StockCounted { count, key, quantity, counted_at: Timestamp(counted_at) })
+    });
     let expired = (select(&ClaimKind::ALL[..]), reference(), number()).prop_map(|(kind, reference, deadline)| {
         Event::ClaimExpired(ClaimExpired { claim: ClaimKey { kind, reference }, deadline: Timestamp(deadline) })
     });
     let confirmed = reference().prop_map(|order| Event::OrderConfirmed { order });
     let reconciled = (key(), tasks()).prop_map(|(key, task)| Event::Reconciliation(Reconciliation { key, task }));
-    prop_oneof![created, updated, cancelled, confirmed, shipped, registered, received, expired, reconciled].boxed()
+    let of_orders = prop_oneof![created, updated, cancelled, confirmed, shipped, returned];
+    let of_goods = prop_oneof![registered, received, adjusted, synced, counted];
+    prop_oneof![of_orders, of_goods, expired, reconciled].boxed()
 }
 
 proptest! {
@@ -297,6 +336,20 @@ fn what_is_not_a_document_is_told() {
     // A document that claims to be far larger than its bytes can be is refused before room is made for it.
     let lie = [1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0];
     assert!(decode_batch(&lie).unwrap_err().to_string().contains("cannot hold"));
+}
+
+/// What the first release wrote of an answer's line, behind the numbers: whether a reason follows.
+#[test]
+fn answers_that_were_stored_before_anybody_could_wait_stay_readable() {
+    let cause = cause("e-1", Some("O-1"));
+    for reason in [None, Some(Reason::InsufficientStock)] {
+        let mut answer = answer(Some(ClaimState::Reserved), reason);
+        answer.lines.iter_mut().for_each(|line| line.waiting = 0);
+        let stored = encode_answer(&answer, &cause, Timestamp(7));
+        let ends: &[u8] = if reason.is_some() { &[10, 8, 8, 1, 4] } else { &[10, 8, 8, 0] };
+        assert!(stored.windows(ends.len()).any(|bytes| bytes == ends), "{stored:?}");
+        assert_eq!(decode_answer(&stored).unwrap(), (answer, cause.clone(), Timestamp(7)));
+    }
 }
 
 #[test]
