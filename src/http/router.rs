@@ -78,10 +78,10 @@ pub(super) fn routes<Q: Watch>() -> Vec<Route<Q>> {
         route("/api/v1/stock/{sku}/claims", get(stock::claims::<Q>)),
         route("/api/v1/orders/{id}", get(claims::order::<Q>)),
         route("/api/v1/carts/{id}", get(claims::cart::<Q>)),
-        route("/api/v1/differences", get(differences::list::<Q>)),
         route("/api/v1/alerts", get(alerts::list::<Q>)),
         route("/api/v1/alerts/{id}", get(alerts::one::<Q>)),
         route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge::<Q>)),
+        route("/api/v1/differences", get(differences::list::<Q>)),
         route("/api/v1/events", post(events::post::<Q>)),
         route("/api/v1/events/stream", get(stream::stream::<Q>)),
     ]

@@ -14,7 +14,7 @@ use holdfast::store::Upkeep;
 use holdfast::wire::identity::{day_of_id, event_key, fingerprint};
 use serde_json::json;
 
-use super::{Shop, cart, deducting_on, received, send_one, sku, stocked, stocked_with};
+use super::{Shop, cart, created, deducting_on, received, send_one, sku, stocked, stocked_with};
 use crate::shop::{Tampering, ordered, record};
 
 /// What was told of differences so far, each as `sku source.field: ours, theirs`, with how it is settled.
@@ -191,6 +191,40 @@ async fn a_counter_that_claims_say_otherwise_is_corrected_by_a_real_movement() {
     let checks = shop.store.verify(false).await.unwrap();
     let differing: Vec<&str> = checks.iter().filter(|check| check.differing > 0).map(|check| check.check).collect();
     assert_eq!(differing, ["what claim lines set aside is what their claims say"]);
+}
+
+#[tokio::test]
+async fn what_a_repair_makes_available_goes_to_who_waits_and_is_in_the_books_behind_it() {
+    let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 5)]).await;
+    send_one(&mut shop, cart("C-1", 1, &[("A", 2)])).await;
+    send_one(&mut shop, created("O-1", &[("A", 6)], json!({"policy": "backorder"}))).await;
+    assert_eq!(shop.units("A").await, (5, 2, 3, 0));
+    // The cart holds one less than the row and the ledger say.
+    shop.tamper(Tampering::SetAside { reference: "C-1", more: -1 }).await;
+    let version = shop.stock("A").await.version;
+    let outcomes = shop
+        .deliver(vec![
+            command("A", ReconciliationTask::Rebuild { version, decision: by_hand() }),
+            command("A", ReconciliationTask::CompareBooks),
+        ])
+        .await;
+    assert_eq!(super::words(&outcomes), ["applied", "ignored"]);
+    assert_eq!(shop.units("A").await, (5, 1, 4, 0));
+    assert_eq!(shop.stock("A").await.waiting, 2);
+    assert_eq!(drifts(&shop).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_row_that_is_short_after_a_repair_is_no_fault() {
+    let mut shop = stocked(&[("A", 5)]).await;
+    send_one(&mut shop, cart("C-1", 1, &[("A", 5)])).await;
+    shop.tamper(Tampering::SetAside { reference: "C-1", more: 3 }).await;
+    assert_eq!(repair(&mut shop).await, [("A".to_owned(), Mended::Done)]);
+    assert_eq!(shop.units("A").await, (5, 8, 0, -3));
+    let checks = shop.store.verify(false).await.expect("the checks should run");
+    let differing = |name: &str| checks.iter().find(|check| check.check == name).map(|check| check.differing);
+    assert_eq!(differing("what is reserved is on hand"), Some(0));
+    assert_eq!(super::shortages(&shop).await, [""; 0], "only counts and syncs tell of shortages");
 }
 
 #[tokio::test]
