@@ -20,6 +20,7 @@ pub mod metrics;
 mod one_file;
 pub mod planted_bug;
 pub mod ports;
+pub mod reconcile;
 pub mod relay;
 pub mod retry;
 pub mod store;

@@ -14,7 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::domain::event::EventType;
-use crate::ports::{DeadLetterReason, Outcome, SourceStatus};
+use crate::ports::{DeadLetterReason, DifferenceCount, Outcome, SourceStatus};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,6 +43,9 @@ pub struct Metrics {
     publish_duration: Histogram,
     ready: Gauge,
     requests: Family<RequestLabels, Counter>,
+    differences: Family<DifferenceLabels, Gauge>,
+    difference_alerts: Family<DifferenceLabels, Gauge>,
+    difference_sources: Arc<Mutex<Vec<DifferenceLabels>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +68,11 @@ struct ReasonLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RetryLabels {
     what: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DifferenceLabels {
+    source: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -109,6 +117,9 @@ impl Metrics {
             publish_duration: durations(),
             ready: Gauge::default(),
             requests: Family::default(),
+            differences: Family::default(),
+            difference_alerts: Family::default(),
+            difference_sources: Arc::default(),
         };
         metrics.register(&mut registry);
         metrics.registry = Arc::new(registry);
@@ -133,6 +144,9 @@ impl Metrics {
         registry.register("publish_duration_seconds", "One confirmed publication", self.publish_duration.clone());
         registry.register("ready", "1 while the worker is ready", self.ready.clone());
         registry.register("http_requests", "Requests by route and status", self.requests.clone());
+        registry.register("stock_differences", "Open differences by source", self.differences.clone());
+        let alerts = self.difference_alerts.clone();
+        registry.register("stock_difference_alerts", "Open differences to look at at once, by source", alerts);
     }
 
     /// `count` events of a type ended this way; the type of what could not be decoded is unknown.
@@ -217,6 +231,23 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
+    /// How many differences are open. A source that is not named has none.
+    pub fn differences(&self, counts: &[DifferenceCount]) {
+        let mut now = Vec::with_capacity(counts.len());
+        for count in counts {
+            let labels = DifferenceLabels { source: count.source.as_str().into() };
+            self.differences.get_or_create(&labels).set(count.open);
+            self.difference_alerts.get_or_create(&labels).set(count.alerts);
+            now.push(labels);
+        }
+        let mut before = self.difference_sources.lock().unwrap_or_else(PoisonError::into_inner);
+        for labels in before.iter().filter(|labels| !now.contains(labels)) {
+            self.differences.remove(labels);
+            self.difference_alerts.remove(labels);
+        }
+        *before = now;
+    }
+
     /// All of it in the text format of OpenMetrics; see [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -233,6 +264,7 @@ fn durations() -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reconciliation::FigureSource;
 
     #[test]
     fn every_number_is_in_the_text_under_its_name() {
@@ -249,6 +281,9 @@ mod tests {
         metrics.published(9, Duration::from_millis(8));
         metrics.ready(true);
         metrics.http_request("GET", "/livez".into(), 200);
+        let ledger = DifferenceCount { source: FigureSource::Ledger, open: 2, alerts: 1 };
+        metrics.differences(&[DifferenceCount { source: FigureSource::named("wms"), ..ledger.clone() }]);
+        metrics.differences(&[ledger]);
         let text = metrics.encode();
         for line in [
             "holdfast_build_info{version=\"0.1.0\"} 1",
@@ -268,10 +303,13 @@ mod tests {
             "holdfast_relay_announcements_total 9",
             "holdfast_publish_duration_seconds_count 1",
             "holdfast_ready 1",
+            "holdfast_stock_differences{source=\"ledger\"} 2",
+            "holdfast_stock_difference_alerts{source=\"ledger\"} 1",
             "holdfast_http_requests_total{method=\"GET\",route=\"/livez\",status=\"200\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("source=\"wms\""), "what is gone is forgotten");
         assert!(text.ends_with("# EOF\n"));
     }
 

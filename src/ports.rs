@@ -12,6 +12,7 @@ use crate::domain::announce::{Announcement, MovementKind, Reason};
 use crate::domain::books::{Books, Broken, Effects};
 use crate::domain::claim::{Claim, ClaimKey, ClaimState};
 use crate::domain::event::{Cause, Envelope, Fingerprint, Trace};
+use crate::domain::reconciliation::{Audit, Difference, DifferenceKey, FigureSource};
 use crate::domain::stock::{Counters, StockRow};
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Location, Sku, StockKey, Timestamp};
@@ -367,6 +368,45 @@ pub enum StockAsOf {
     Unknown,
 }
 
+/// Which open differences a list shows; an empty filter shows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DifferenceFilter {
+    /// Only those with this source.
+    pub source: Option<FigureSource>,
+    /// Only those of this SKU.
+    pub sku: Option<Sku>,
+}
+
+/// How many differences are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DifferenceCount {
+    /// With which source.
+    pub source: FigureSource,
+    /// All of them.
+    pub open: i64,
+    /// Those that people should look at at once.
+    pub alerts: i64,
+}
+
+/// How much one look for differences may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditPage {
+    /// Rows at most.
+    pub rows: u32,
+    /// Movements that are summed at most, going by the versions of the rows; the row that crosses the line is still
+    /// looked at. `None` asks for no sums: only open differences are read.
+    pub movements: Option<i64>,
+}
+
+/// A row with what it is compared with, of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audited {
+    /// The row.
+    pub row: StockRow,
+    /// What our own books say of it, and its open differences.
+    pub audit: Audit,
+}
+
 /// How far publishing has come, by the mark in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublishedMark {
@@ -486,6 +526,17 @@ pub trait Queries: Send + Sync + 'static {
         number: i64,
         limit: OutboxLimit,
     ) -> impl Future<Output = Result<Vec<OutboxBatch>, QueryError>> + Send;
+
+    /// Open differences behind `after`, in the order of SKU, location, source and field by bytes, at most `limit`.
+    fn differences(
+        &self,
+        filter: &DifferenceFilter,
+        after: Option<&DifferenceKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(DifferenceKey, Difference)>, QueryError>> + Send;
+
+    /// How many differences are open, by source, in the order of their names.
+    fn difference_counts(&self) -> impl Future<Output = Result<Vec<DifferenceCount>, QueryError>> + Send;
 
     /// Whether the store answers.
     fn ping(&self) -> impl Future<Output = Result<(), QueryError>> + Send;
@@ -665,6 +716,22 @@ pub trait Store: Send + Sync {
     /// Marks batches as published. `false`: the lease is another's by now, nothing was marked.
     fn mark_published(&self, lease: Lease, progress: Progress)
     -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Rows behind `after` in the store's own order of keys, each with what it is compared with, all of one snapshot.
+    /// None when there are no more. Locks nothing.
+    fn audited(
+        &self,
+        after: Option<&StockKey>,
+        page: AuditPage,
+    ) -> impl Future<Output = Result<Vec<Audited>, StoreError>> + Send;
+
+    /// Takes the turn of a job that runs once in so many seconds over all workers. Returns the moment by the database's
+    /// clock; `None` when it is not due.
+    fn take_turn(
+        &self,
+        job: &str,
+        interval_seconds: i64,
+    ) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send;
 
     /// Claims past their deadline by the database's clock, oldest first, skipping those that are locked.
     fn due_claims(&self, limit: usize) -> impl Future<Output = Result<Vec<DueClaim>, StoreError>> + Send;

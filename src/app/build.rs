@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::bus::TopicSpec;
-use crate::config::{DeductOn as DeductOnSetting, Encoding, Settings, StoreAddress};
+use crate::config::{
+    DeductOn as DeductOnSetting, Encoding, FixSetting, OutsideSettings, ReconcileSettings, Settings, StoreAddress,
+};
+use crate::domain::reconciliation::Decision;
 use crate::domain::rules::{DeductOn, Rules};
 use crate::engine::judge::Bench;
 use crate::ports::{BatchLimit, StoreError};
+use crate::reconcile::{Fix, Job, Place, Terms};
 use crate::store::postgres::{PostgresSettings, PostgresStore};
 use crate::store::sqlite::{SqliteSettings, SqliteStore};
 use crate::store::{AnyStore, Migration, Retention, Upkeep};
@@ -203,6 +207,33 @@ pub(super) fn bench(settings: &Settings, buries: bool) -> Bench {
         count_max_age_seconds: settings.counts.max_age_s,
         buries,
     }
+}
+
+/// What is compared at intervals.
+pub(super) fn reconciliations(settings: &ReconcileSettings) -> Vec<Job> {
+    let books = Job::Books { interval_s: settings.interval_s };
+    let outside = settings.outside.iter().filter_map(|(name, outside)| {
+        let place = match (&outside.file, &outside.url) {
+            (Some(file), _) => Place::File(file.into()),
+            (None, Some(url)) => Place::Url(url.expose().into()),
+            (None, None) => return None,
+        };
+        Some(Job::Outside { interval_s: outside.interval_s, place, terms: terms(name, outside) })
+    });
+    std::iter::once(books).chain(outside).filter(|job| job.interval_s() > 0).collect()
+}
+
+/// How another system is compared when nobody looks. Stock is never raised then.
+fn terms(name: &str, outside: &OutsideSettings) -> Terms {
+    let decision = || Decision { operator: None, reason: format!("reconciled with {name}").into() };
+    let fix = match (outside.fix, outside.max_fix_amount) {
+        (FixSetting::UseOurs, _) => Fix::UseOurs(decision()),
+        (FixSetting::UseTheirs, Some(max_amount)) => {
+            Fix::UseTheirs { max_amount, may_raise: false, decision: decision() }
+        }
+        (FixSetting::None, _) | (FixSetting::UseTheirs, None) => Fix::None,
+    };
+    Terms { source: name.into(), tolerance: outside.tolerance, alert_threshold: outside.alert_threshold, fix }
 }
 
 pub(super) fn batch_limit(settings: &Settings) -> BatchLimit {

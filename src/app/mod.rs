@@ -3,6 +3,7 @@
 mod build;
 mod buses;
 mod clients;
+mod counter;
 mod maintenance;
 mod part_states;
 pub mod streams;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 pub use crate::http::bind;
 pub use build::{connect_new_store, connect_store, migrated_store, registry, topic_specs, topics};
 pub use clients::{TailWish, kafka_connection, local_log, nats_connection, publisher, tail};
+pub use counter::Counter;
 
 use self::buses::Buses;
 use crate::bus::direct::{DirectLimits, direct};
@@ -30,6 +32,7 @@ use crate::health::{Liveness, PartState, Readiness};
 use crate::http::{EventStream, MAX_STREAMS, ServerLimits, Sidecar, SidecarLimits};
 use crate::metrics::Metrics;
 use crate::ports::{SourceStatus, Store};
+use crate::reconcile::{self, Reconciler};
 use crate::relay::{self, Relay};
 use crate::store::AnyStore;
 use crate::sweeper::{self, OWN_SOURCE, Sweeper};
@@ -44,6 +47,8 @@ const LONGEST_TURN: Duration = Duration::from_secs(120);
 const HANDED_OVER: usize = 8;
 /// Connections of the relay and of who looks at the outbox: engines that wait for locks must not keep them waiting.
 const RELAY_CONNECTIONS: u32 = 2;
+/// Connections of the reconciler, which reads much: nobody waits for it.
+const RECONCILER_CONNECTIONS: u32 = 1;
 /// How long before the end of the drain requests to the sidecar are cut off that have not ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 /// How often the depth of the outbox is looked at.
@@ -131,6 +136,7 @@ async fn start(listener: Option<TcpListener>, settings: Settings, stop: Cancella
     let store = build::worker_store(&settings, settings.store.engine_connections, integrity).await?;
     let publishing = build::connect_store(&settings, RELAY_CONNECTIONS).await?;
     let questions = build::connect_store(&settings, settings.store.http_connections).await?;
+    let comparing = build::connect_store(&settings, RECONCILER_CONNECTIONS).await?;
     let log = buses.open_log().await?;
     buses.require_topics(&settings, &topics, log.as_ref()).await?;
     let schemas = Arc::new(KnownSchemas::load());
@@ -174,6 +180,16 @@ async fn start(listener: Option<TcpListener>, settings: Settings, stop: Cancella
     spawn(&mut intake, "engine", Engine::new(source, engine_parts("engine", true)).run());
     spawn(&mut intake, "direct engine", Engine::new(submissions, engine_parts("direct engine", false)).run());
     spawn(&mut intake, "sweeper", sweeping.run());
+    let reconciling = Reconciler::new(reconcile::Parts {
+        store: comparing,
+        submitter: submitter.clone(),
+        metrics: metrics.clone(),
+        pulse: liveness.watch("reconciler"),
+        stop: stop.clone(),
+        jobs: build::reconciliations(&settings.reconcile),
+        ignore_cart_holds: settings.alerts.ignore_cart_holds,
+    });
+    spawn(&mut intake, "reconciler", reconciling.run());
     spawn(
         &mut publisher,
         "relay",

@@ -2,11 +2,14 @@
 
 mod backup;
 mod config;
+mod decision;
 mod demo;
 mod migrate;
 mod output;
 mod progress;
 mod publish;
+mod reconcile;
+mod repair;
 mod replay;
 mod run;
 mod settings;
@@ -59,6 +62,7 @@ enum Command {
     Publish(publish::PublishArguments),
     Subscribe(subscribe::SubscribeArguments),
     Verify(verify::VerifyArguments),
+    Reconcile(reconcile::ReconcileArguments),
     Replay(replay::ReplayArguments),
     Backup(backup::BackupArguments),
     Config(config::ConfigArguments),
@@ -137,6 +141,7 @@ impl Command {
             Self::Subscribe(arguments) => subscribe::run(arguments, &settings, stop).await,
             Self::Replay(arguments) => replay::run(arguments, &settings).await,
             Self::Verify(arguments) => verify::run(arguments, &settings).await,
+            Self::Reconcile(arguments) => reconcile::run(arguments, &settings).await,
             Self::Backup(arguments) => backup::run(arguments, &settings).await,
             Self::Config(arguments) => config::run(arguments, &settings),
         }

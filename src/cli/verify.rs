@@ -5,6 +5,8 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::decision::DecisionArguments;
+use super::repair::{self, Repairs};
 use super::{Ending, output, progress};
 use crate::app::{self, Failure};
 use crate::config::Settings;
@@ -13,26 +15,55 @@ use crate::store::{CHECKS, Upkeep, Verification};
 /// Prove that the database keeps its promises
 ///
 /// Compares counters with movements and claims, who waits with claims, levels with thresholds, and looks for holes in the
-/// numbers, all on one snapshot while workers go on. Exit code 0 when everything holds, 3 when something differs.
+/// numbers, all on one snapshot while workers go on. Rows that differ from the books are recorded as differences and announced once on
+/// stock-drift. Exit code 0 when everything holds, 3 when something differs.
+///
+/// With --repair, counters and levels are set to what ledger, claims and thresholds say, each row by one event under its
+/// lock; without --apply it only shows what it would do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   holdfast verify
-  holdfast verify --json | jq '.checks[] | select(.differing > 0)'")]
+  holdfast verify --json | jq '.checks[] | select(.differing > 0)'
+  holdfast verify --repair
+  holdfast verify --repair --apply --operator ada --reason 'a script wrote to the table'")]
 pub(super) struct VerifyArguments {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// Show what would be rebuilt from the books, or rebuild it with --apply
+    #[arg(long)]
+    repair: bool,
+    #[command(flatten)]
+    decision: DecisionArguments,
 }
 
 pub(super) async fn run(arguments: VerifyArguments, settings: &Settings) -> Result<Ending, Failure> {
-    let checks = checks(settings).await?;
-    if arguments.json {
-        output::print_json(&as_json(&checks))?;
-    } else {
-        output::print(&as_text(&checks))?;
+    let decision = arguments.decision.decision();
+    if decision.is_some() && !arguments.repair {
+        return Err(Failure::Settings("--apply needs --repair: without it nothing is changed".to_owned()));
     }
-    Ok(if holds(&checks) { Ending::Done } else { Ending::Differences })
+    // What is applied is applied first, so that the checks tell of what is left.
+    let repairs = if arguments.repair { Some(repair::repair(settings, decision.as_ref()).await?) } else { None };
+    let checks = checks(settings).await?;
+    if !holds(&checks)
+        && !arguments.repair
+        && let Err(failure) = repair::record(settings).await
+    {
+        output::tell(&format!("what differs is not recorded: {failure}"));
+    }
+    if arguments.json {
+        let mut shown = as_json(&checks);
+        if let Some(repairs) = &repairs {
+            shown["repair"] = repairs.as_json();
+        }
+        output::print_json(&shown)?;
+    } else {
+        let repaired = repairs.as_ref().map(Repairs::as_text).unwrap_or_default();
+        output::print(&format!("{}{repaired}", as_text(&checks)))?;
+    }
+    let is_left = repairs.is_some_and(|repairs| repairs.is_left());
+    Ok(if holds(&checks) && !is_left { Ending::Done } else { Ending::Differences })
 }
 
 /// Runs every check, with a bar on a terminal.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::OutsideSettings;
 use super::Settings;
-use super::keys::{KEYS, Kind};
+use super::keys::{KEYS, Key, Kind, OUTSIDE_KEYS};
 
 const WIRE: &str = include_str!("../../docs/wire.md");
 
@@ -28,6 +29,18 @@ fn rows() -> Vec<Row<'static>> {
     lines.map(row).collect()
 }
 
+/// Every key, with those of sections behind the key of their table.
+fn keys() -> Vec<&'static Key> {
+    let mut keys = Vec::new();
+    for key in KEYS {
+        keys.push(key);
+        if let Kind::Sections { keys: below, .. } = key.kind {
+            keys.extend(below);
+        }
+    }
+    keys
+}
+
 /// A default as the document writes it.
 fn shown(value: &Value) -> String {
     match value {
@@ -43,14 +56,18 @@ fn shown(value: &Value) -> String {
 #[test]
 fn the_table_of_the_document_names_every_key_in_order() {
     let documented: Vec<&str> = rows().iter().map(|row| row.key).collect();
-    let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    let known: Vec<&str> = keys().iter().map(|key| key.name).collect();
     assert_eq!(documented, known);
 }
 
 #[test]
 fn the_table_of_the_document_has_the_values_and_defaults_of_every_key() {
-    let defaults = serde_json::to_value(Settings::default()).unwrap();
-    for (row, key) in rows().iter().zip(KEYS) {
+    let mut defaults = serde_json::to_value(Settings::default()).unwrap();
+    let outside = serde_json::to_value(OutsideSettings::default()).unwrap();
+    for (row, key) in rows().iter().zip(keys()) {
+        if OUTSIDE_KEYS.iter().any(|known| known.name == key.name) {
+            defaults["reconcile"]["outside"] = serde_json::json!({"NAME": outside});
+        }
         let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         match key.kind {
             Kind::Number { least, most, unit } => {
@@ -58,7 +75,7 @@ fn the_table_of_the_document_has_the_values_and_defaults_of_every_key() {
             }
             Kind::Flag => assert_eq!(row.values, words(&["true", "false"]), "{}", row.key),
             Kind::Choice(choices) => assert_eq!(row.values, words(choices), "{}", row.key),
-            Kind::Address(_) | Kind::Text(_) | Kind::Names | Kind::Properties => {
+            Kind::Address(_) | Kind::Text(_) | Kind::Names | Kind::Properties | Kind::Sections { .. } => {
                 assert!(!row.values.is_empty(), "{}", row.key)
             }
         }
@@ -72,7 +89,7 @@ fn the_table_of_the_document_has_the_values_and_defaults_of_every_key() {
 
 #[test]
 fn the_document_names_the_files_that_secrets_may_stand_in() {
-    for key in KEYS {
+    for key in keys() {
         let file = match key.kind {
             Kind::Address(_) => format!("`{}_file`", key.name),
             Kind::Properties => format!("`{}_files`", key.name),

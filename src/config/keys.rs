@@ -35,6 +35,13 @@ pub enum Kind {
     Names,
     /// A table of the properties of a client; `{name}_files` is a table of files that hold them.
     Properties,
+    /// A table from names to tables of these keys, whose own names stand behind [`SECTION`].
+    Sections {
+        /// The keys.
+        keys: &'static [Key],
+        /// Judges a name.
+        name: Rule,
+    },
 }
 
 /// Judges a text; the error says what would be right.
@@ -112,8 +119,24 @@ pub const KEYS: &[Key] = &[
     number("engine.batch_bytes", 1_024, 256 * MEBIBYTE, "bytes"),
     number("relay.lease_s", 2, 600, "seconds"),
     number("relay.keep_published_s", 0, YEAR_S, "seconds"),
+    number("reconcile.interval_s", 0, YEAR_S, "seconds"),
+    Key { name: "reconcile.outside", kind: Kind::Sections { keys: OUTSIDE_KEYS, name: rules::outside_name } },
     text("log.level", rules::log_level),
     choice("log.format", &["text", "json"]),
+];
+
+/// Stands for the name of a section in the names of its keys.
+pub const SECTION: &str = "NAME";
+
+/// Every key of another system's section.
+pub const OUTSIDE_KEYS: &[Key] = &[
+    text("reconcile.outside.NAME.file", rules::file),
+    address("reconcile.outside.NAME.url", rules::registry_address),
+    number("reconcile.outside.NAME.interval_s", 0, YEAR_S, "seconds"),
+    number("reconcile.outside.NAME.tolerance", 0, i32::MAX as i64, "units"),
+    number("reconcile.outside.NAME.alert_threshold", 1, i32::MAX as i64, "units"),
+    choice("reconcile.outside.NAME.fix", &["none", "use_ours", "use_theirs"]),
+    number("reconcile.outside.NAME.max_fix_amount", 1, i32::MAX as i64, "units"),
 ];
 
 /// The key of this name.

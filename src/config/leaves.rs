@@ -32,12 +32,20 @@ impl Leaves {
                 table = below(table, section);
             }
             match entry {
+                Some(entry) if is_table_of_sections(key) => {
+                    let (section, field) = entry.rsplit_once('.').unwrap_or(("", &entry));
+                    below(below(table, name), section).insert(field.to_owned(), value)
+                }
                 Some(entry) => below(table, name).insert(entry, value),
                 None => table.insert(name.to_owned(), value),
             };
         }
         Value::Object(tree)
     }
+}
+
+fn is_table_of_sections(key: &str) -> bool {
+    keys::find(key).is_some_and(|key| matches!(key.kind, Kind::Sections { .. }))
 }
 
 fn below<'a>(table: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
@@ -94,6 +102,7 @@ impl Reader<'_> {
     fn key(&self, key: &'static Key, value: Value, layer: &mut Leaves) -> Result<(), SettingsError> {
         match key.kind {
             Kind::Names => self.names(key, value, layer),
+            Kind::Sections { keys, name } => self.sections(key, keys, name, value, layer),
             Kind::Properties => self.properties(key, value, layer),
             Kind::Address(rule) => {
                 let Value::String(text) = &value else {
@@ -126,6 +135,75 @@ impl Reader<'_> {
                 }
                 self.add(key, None, value, key.name, layer)
             }
+        }
+    }
+
+    /// Sections by their names, each with the same keys.
+    fn sections(
+        &self,
+        key: &'static Key,
+        keys: &'static [Key],
+        judge: keys::Rule,
+        value: Value,
+        layer: &mut Leaves,
+    ) -> Result<(), SettingsError> {
+        let Value::Object(table) = value else {
+            return Err(self.wrong(key.name, &shown(&value), "must be a table from names to tables of settings"));
+        };
+        for (name, value) in table {
+            let path = format!("{}.{name}", key.name);
+            judge(&name).map_err(|expected| self.wrong(&path, &format!("{name:?}"), &expected))?;
+            let Value::Object(fields) = value else {
+                return Err(self.wrong(&path, &shown(&value), "must be a table of settings"));
+            };
+            if fields.is_empty() {
+                return Err(self.wrong(&path, "{}", "must hold file or url"));
+            }
+            // Judged as other keys are, then moved below the section.
+            let mut judged = Leaves::default();
+            for (field, value) in fields {
+                let generic = format!("{}.{}.{field}", key.name, keys::SECTION);
+                self.section_key(keys, &generic, &format!("{path}.{field}"), value, &mut judged)?;
+            }
+            for ((field, _), (value, origin)) in judged.values {
+                let field = field.rsplit('.').next().unwrap_or(field);
+                layer.values.insert((key.name, Some(format!("{name}.{field}"))), (value, origin));
+            }
+        }
+        Ok(())
+    }
+
+    /// One key of a section. Errors name it as it was written.
+    fn section_key(
+        &self,
+        keys: &'static [Key],
+        generic: &str,
+        path: &str,
+        value: Value,
+        judged: &mut Leaves,
+    ) -> Result<(), SettingsError> {
+        let origin = |_: &str| (self.origin)(path);
+        let named = Reader { origin: &origin, textual: self.textual };
+        let of = |name: &str| keys.iter().find(|key| key.name == name);
+        let as_written = |error: SettingsError| match error {
+            SettingsError::WrongValue { shown, origin, expected, .. } => {
+                SettingsError::WrongValue { key: path.to_owned(), shown, origin, expected }
+            }
+            other => other,
+        };
+        if let Some(key) = of(generic) {
+            named.key(key, value, judged).map_err(as_written)
+        } else if let Some(key) = generic.strip_suffix("_file").and_then(of)
+            && let Kind::Address(rule) = key.kind
+        {
+            let text = self.file_content(path, &value)?;
+            rule(&text).map_err(|expected| {
+                self.wrong(path, &redact(&text), &format!("names a file whose content {expected}"))
+            })?;
+            named.add(key, None, Value::String(text), key.name, judged).map_err(as_written)
+        } else {
+            let nearest = keys::nearest(generic, keys.iter().map(|key| key.name)).map(str::to_owned);
+            Err(SettingsError::UnknownKey { key: path.to_owned(), origin: (self.origin)(path), nearest })
         }
     }
 

@@ -20,11 +20,12 @@ pub use error::{Origin, SettingsError};
 pub use keys::TOPIC_KEYS;
 pub use layers::{DEFAULT_FILE, FlagSetting, Sources};
 pub use properties::Properties;
+pub use rules::outside_name;
 pub use secret::{HIDDEN, SecretUrl};
 pub use settings::{
-    AlertSettings, CartSettings, CountSettings, DeadLetterSettings, DeductOn, Encoding, EngineSettings, Guarantee,
-    HttpSettings, InboxSettings, LogFormat, LogSettings, OrderSettings, RegistrySettings, RelaySettings, Settings,
-    SinkSettings, SourceSettings, StoreSettings, TopicSettings,
+    AlertSettings, CartSettings, CountSettings, DeadLetterSettings, DeductOn, Encoding, EngineSettings, FixSetting,
+    Guarantee, HttpSettings, InboxSettings, LogFormat, LogSettings, OrderSettings, OutsideSettings, ReconcileSettings,
+    RegistrySettings, RelaySettings, Settings, SinkSettings, SourceSettings, StoreSettings, TopicSettings,
 };
 
 use leaves::Leaves;
@@ -78,8 +79,28 @@ impl Settings {
                 expected: format!("must be above inbox.keep_days, which is {} days", self.inbox.keep_days),
             });
         }
+        for (name, outside) in &self.reconcile.outside {
+            judge_outside(name, outside)?;
+        }
         Ok(())
     }
+}
+
+/// Rules that concern more than one key of another system's section.
+fn judge_outside(name: &str, outside: &OutsideSettings) -> Result<(), SettingsError> {
+    let missing = |said: &str| Err(SettingsError::Missing(format!("reconcile.outside.{name} {said}")));
+    match (&outside.file, &outside.url) {
+        (None, None) => return missing("has neither file nor url; one of them says where its figures are"),
+        (Some(_), Some(_)) => return missing("has file and url; one of them says where its figures are"),
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    if outside.fix == FixSetting::UseTheirs && outside.max_fix_amount.is_none() {
+        return missing("has fix = use_theirs without max_fix_amount, the most units that are adjusted at once");
+    }
+    if outside.alert_threshold.is_some_and(|threshold| threshold <= outside.tolerance) {
+        return missing("has an alert_threshold that is not above its tolerance");
+    }
+    Ok(())
 }
 
 /// Where the keys were written that are judged together with others.

@@ -70,6 +70,29 @@ fn postgres_address(text: &str) -> Result<(), String> {
         .map_err(|error| format!("must be {right}, but it cannot be read: {error}"))
 }
 
+/// Judges the name of another system, which stands in rows, announcements and metrics beside the parts of our own books.
+///
+/// # Errors
+/// What would be right.
+pub fn outside_name(text: &str) -> Result<(), String> {
+    const MOST: usize = 100;
+    let right = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | '-');
+    if ["ledger", "claims", "thresholds"].contains(&text) {
+        return Err(
+            "must be another name than ledger, claims and thresholds, which are parts of our own books".to_owned()
+        );
+    }
+    match (1..=MOST).contains(&text.len()) && text.chars().all(right) {
+        true => Ok(()),
+        false => Err(format!("must be 1 to {MOST} characters of a-z, 0-9, '_' and '-'")),
+    }
+}
+
+pub(super) fn file(text: &str) -> Result<(), String> {
+    let right = !text.is_empty() && !text.contains('\0') && !text.ends_with('/');
+    if right { Ok(()) } else { Err("must be the path of a file".to_owned()) }
+}
+
 pub(super) fn registry_address(text: &str) -> Result<(), String> {
     scheme(text, &["http://", "https://"])
 }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The publisher.
     pub relay: RelaySettings,
+    /// Figures compared with what others say of them.
+    pub reconcile: ReconcileSettings,
     /// Log lines.
     pub log: LogSettings,
 }
@@ -245,6 +247,48 @@ pub struct RelaySettings {
     pub keep_published_s: i64,
 }
 
+/// `reconcile`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconcileSettings {
+    /// Seconds from one comparison with our own books to the next, over all workers; 0 for none.
+    pub interval_s: i64,
+    /// Other systems by their names.
+    pub outside: BTreeMap<String, OutsideSettings>,
+}
+
+/// `reconcile.outside.NAME`. Ranges, choices and the meaning of each key stand in [`super::keys::OUTSIDE_KEYS`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutsideSettings {
+    /// The file that holds its figures.
+    pub file: Option<String>,
+    /// The list over HTTP that holds them.
+    pub url: Option<SecretUrl>,
+    /// Seconds from one comparison to the next, over all workers; 0 for none.
+    pub interval_s: i64,
+    /// Up to this many units of difference are none.
+    pub tolerance: i64,
+    /// From this many units of difference on people should look at once.
+    pub alert_threshold: Option<i64>,
+    /// What is done about differences.
+    pub fix: FixSetting,
+    /// The most units by which stock is adjusted at once.
+    pub max_fix_amount: Option<i64>,
+}
+
+/// What is done about differences with another system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FixSetting {
+    /// They are told.
+    None,
+    /// Our figure counts and is announced again.
+    UseOurs,
+    /// Stock is lowered to theirs.
+    UseTheirs,
+}
+
 /// `log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -306,6 +350,7 @@ impl Default for Settings {
             dead_letters: DeadLetterSettings::default(),
             engine: EngineSettings::default(),
             relay: RelaySettings::default(),
+            reconcile: ReconcileSettings::default(),
             log: LogSettings::default(),
         }
     }
@@ -396,6 +441,26 @@ impl Default for EngineSettings {
 impl Default for RelaySettings {
     fn default() -> Self {
         Self { lease_s: 10, keep_published_s: 7 * 86_400 }
+    }
+}
+
+impl Default for ReconcileSettings {
+    fn default() -> Self {
+        Self { interval_s: 3_600, outside: BTreeMap::new() }
+    }
+}
+
+impl Default for OutsideSettings {
+    fn default() -> Self {
+        Self {
+            file: None,
+            url: None,
+            interval_s: 3_600,
+            tolerance: 0,
+            alert_threshold: None,
+            fix: FixSetting::None,
+            max_fix_amount: None,
+        }
     }
 }
 

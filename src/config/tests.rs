@@ -345,3 +345,55 @@ fn a_wrong_nats_address_is_refused_with_what_would_be_right() {
     let settings = Settings::load(&flags(&["source.nats.ack_wait_ms=5"])).unwrap();
     assert!(settings.nats_ack_wait_ms().unwrap_err().to_string().contains("from 1000 to 3600000"));
 }
+
+#[test]
+fn other_systems_are_sections_by_name_in_every_place() {
+    let (_guard, mut sources) =
+        file("[reconcile]\ninterval_s = 60\n[reconcile.outside.wms]\nfile = \"/srv/wms.csv\"\ntolerance = 2\n");
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "https://shop:hunter2@north/api/v1/stock\n").unwrap();
+    let url_file = secret.path().to_str().unwrap();
+    sources.environment = vec![
+        ("HOLDFAST__RECONCILE__OUTSIDE__WMS__ALERT_THRESHOLD".into(), "10".into()),
+        ("HOLDFAST__RECONCILE__OUTSIDE__NORTH__URL_FILE".into(), url_file.into()),
+    ];
+    sources.flags = flags(&["reconcile.outside.wms.fix=use_theirs", "reconcile.outside.wms.max_fix_amount=5"]).flags;
+    let settings = Settings::load(&sources).unwrap();
+    let wms = &settings.reconcile.outside["wms"];
+    assert_eq!((wms.file.as_deref(), wms.tolerance, wms.alert_threshold), (Some("/srv/wms.csv"), 2, Some(10)));
+    assert_eq!((wms.fix, wms.max_fix_amount, wms.interval_s), (FixSetting::UseTheirs, Some(5), 3_600));
+    let north = &settings.reconcile.outside["north"];
+    assert_eq!(north.url.as_ref().map(|url| url.expose()), Some("https://shop:hunter2@north/api/v1/stock"));
+    let printed = settings.to_toml().unwrap();
+    assert!(!printed.contains("hunter2") && printed.contains("[reconcile.outside.wms]"), "{printed}");
+}
+
+#[test]
+fn a_wrong_section_is_refused_by_its_own_name() {
+    for (setting, message) in [
+        (
+            "reconcile.outside.wms.tolerance=-1",
+            "setting reconcile.outside.wms.tolerance = \"-1\" (from --set reconcile.outside.wms.tolerance) must be a whole number of units from 0 to 2147483647",
+        ),
+        ("reconcile.outside.ledger.file=x", "must be another name than ledger, claims and thresholds"),
+        ("reconcile.outside.W.file=x", "must be 1 to 100 characters of a-z"),
+        ("reconcile.outside.wms.tolerence=1", "unknown setting reconcile.outside.wms.tolerence"),
+        ("reconcile.outside.wms=1", "must be a table of settings"),
+        ("reconcile.outside=1", "must be a table from names to tables of settings"),
+        ("reconcile.outside.wms.tolerance=1", "reconcile.outside.wms has neither file nor url"),
+        ("reconcile.outside.wms.url=ftp://x", "setting reconcile.outside.wms.url"),
+    ] {
+        let said = refusal(&flags(&[setting]));
+        assert!(said.contains(message), "{setting}: {said}");
+    }
+    let both = refusal(&flags(&["reconcile.outside.wms.file=x", "reconcile.outside.wms.url=http://x"]));
+    assert!(both.contains("has file and url"), "{both}");
+    let unlimited = refusal(&flags(&["reconcile.outside.wms.file=x", "reconcile.outside.wms.fix=use_theirs"]));
+    assert!(unlimited.contains("without max_fix_amount"), "{unlimited}");
+    let quiet = flags(&[
+        "reconcile.outside.wms.file=x",
+        "reconcile.outside.wms.tolerance=5",
+        "reconcile.outside.wms.alert_threshold=5",
+    ]);
+    assert!(refusal(&quiet).contains("not above its tolerance"), "{}", refusal(&quiet));
+}

@@ -89,7 +89,8 @@ fn told(announcement: &Announcement) -> Option<Told<'_>> {
         }),
         AnnouncementBody::StockChanged { .. }
         | AnnouncementBody::ReservationResult(_)
-        | AnnouncementBody::StockShortage { .. } => None,
+        | AnnouncementBody::StockShortage { .. }
+        | AnnouncementBody::StockDrift { .. } => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::claim::{ClaimKey, ClaimState};
 use super::event::{Cause, Trace};
+use super::reconciliation::{Figure, FigureSource, Resolution};
 use super::stock::{Counters, Level, Snapshot};
 use super::words::{Reference, StockKey, Timestamp};
 
@@ -249,6 +250,21 @@ pub enum AnnouncementBody {
         short: i64,
         /// Who holds units, newest first; at most [`MAX_SHORT_CLAIMS`].
         claims: Vec<Holder>,
+    },
+    /// `stock-drift`: a figure differs from what another side says.
+    StockDrift {
+        /// The row.
+        key: StockKey,
+        /// Whose figure it was compared with.
+        source: FigureSource,
+        /// Which figure.
+        field: Figure,
+        /// Our figure.
+        ours: i64,
+        /// The other one; `None` when it is missing.
+        theirs: Option<i64>,
+        /// How it is settled, where that is decided.
+        resolution: Option<Resolution>,
     },
 }
 

@@ -7,7 +7,7 @@ use super::claim::{Claim, ClaimKind};
 use super::event::{Cause, ClaimExpired, Envelope, Event, ToldAt, Trace};
 use super::orders::{self, Conclusion, IGNORED};
 use super::verdict::Verdict;
-use super::{carts, goods};
+use super::{carts, goods, reconciled};
 use crate::planted_bug::{PlantedBug, is_planted};
 
 /// How long a claim that cannot be released waits for its next turn, in seconds: time for a person to look at it.
@@ -48,6 +48,7 @@ impl Fold<'_> {
             Event::StockCounted(event) => goods::counted(&mut work, event)?,
             Event::ReturnReceived(event) => goods::returned(&mut work, event)?,
             Event::ClaimExpired(event) => expired(&mut work, event)?,
+            Event::Reconciliation(event) => reconciled::reconciled(&mut work, event)?,
         };
         let filled = orders::fill(&mut work)?;
         work.finish(answer, filled);

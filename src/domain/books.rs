@@ -12,6 +12,7 @@ pub use holders::OpenHold;
 use super::announce::{Announcement, AnnouncementBody, Answer, AnswerKind, Movement, MovementKind};
 use super::claim::{Claim, ClaimKey, ClaimKind};
 use super::event::{Cause, Event, EventType, Trace};
+use super::reconciliation::{Audit, Difference, DifferenceKey};
 use super::rules::Rules;
 use super::stock::{Counters, Level, Snapshot, StockRow};
 use super::waiting::WaitingList;
@@ -34,6 +35,8 @@ pub struct Books {
     /// Who has units of a row set aside, of the rows that an event of the batch may leave short. As it was loaded: what
     /// the events of the batch changed stands in `claims`.
     pub holders: HashMap<StockKey, Vec<OpenHold>>,
+    /// What reconciliation compares, for the rows of its events alone.
+    pub audits: HashMap<StockKey, Audit>,
 }
 
 /// A rule was broken that no event can break: a bug, or rows that were changed behind our back. Nothing of the batch
@@ -72,6 +75,8 @@ pub struct Effects {
     pub counted: BTreeSet<StockKey>,
     /// Claims that must be written.
     pub claims: BTreeSet<ClaimKey>,
+    /// Open differences that must be written; `None` for one that is settled.
+    pub differences: BTreeMap<DifferenceKey, Option<Difference>>,
     /// For each claim that was answered, where its last answer stands among the announcements.
     pub answers: BTreeMap<ClaimKey, usize>,
 }
@@ -103,7 +108,7 @@ impl<'a> Fold<'a> {
             reason: event.reason().cloned(),
             operator: event.operator().cloned(),
         };
-        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new(), shortage: None }
+        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new(), told: Vec::new() }
     }
 }
 
@@ -123,8 +128,8 @@ pub(super) struct Work<'f, 'a> {
     before: BTreeMap<StockKey, Option<StockRow>>,
     /// The rows of which somebody who waited got units.
     filled: BTreeSet<StockKey>,
-    /// What to tell of a row that this event leaves short.
-    shortage: Option<AnnouncementBody>,
+    /// What is told besides changes of rows and answers.
+    told: Vec<AnnouncementBody>,
 }
 
 impl<'a> Work<'_, 'a> {
@@ -174,7 +179,7 @@ impl<'a> Work<'_, 'a> {
                 short: reserved - on_hand,
                 claims,
             };
-            self.shortage = Some(body);
+            self.tell(body);
         }
     }
 
@@ -205,6 +210,40 @@ impl<'a> Work<'_, 'a> {
         let key = row.key.clone();
         let previous = self.fold.books.stock.insert(key.clone(), row);
         self.before.entry(key).or_insert(previous);
+    }
+
+    /// What reconciliation compares a row with.
+    pub fn audit(&self, key: &StockKey) -> Option<&Audit> {
+        self.fold.books.audits.get(key)
+    }
+
+    /// Has an open difference written, or removed where there is none any more.
+    pub fn put_difference(&mut self, key: DifferenceKey, difference: Option<Difference>) {
+        let audit = self.fold.books.audits.entry(key.key.clone()).or_default();
+        let place = (key.source.clone(), key.field);
+        match &difference {
+            Some(open) => audit.open.insert(place, open.clone()),
+            None => audit.open.remove(&place),
+        };
+        self.fold.effects.differences.insert(key, difference);
+    }
+
+    /// Tells something besides changes of rows and the answer.
+    pub fn tell(&mut self, body: AnnouncementBody) {
+        self.told.push(body);
+    }
+
+    /// Corrects a row of which others saw `known` last: counters and version as they were announced.
+    pub fn correct_row(&mut self, known: StockRow, counters: Counters) {
+        let key = known.key.clone();
+        let change = counters.since(&known.counters);
+        if let Some(said) = self.fold.books.audits.get_mut(&key).and_then(|audit| audit.said.as_mut()) {
+            // No claim changes by it: what claims say is less by what the movement will add.
+            said.cart_held -= change.cart_held;
+            said.order_reserved -= change.order_reserved;
+        }
+        self.fold.books.stock.insert(key.clone(), StockRow { counters, ..known.clone() });
+        self.before.insert(key, Some(known));
     }
 
     /// Adds signed units to the counters of a row.
@@ -246,14 +285,14 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
-    /// level changed, then what it leaves short, then the answer, and at last the answers to orders that waited and got
+    /// level changed, then what else is told, then the answer, and at last the answers to orders that waited and got
     /// units.
     pub fn finish(self, answer: Option<Answer>, filled: Vec<Answer>) {
-        let Self { fold, origin, before, filled: filled_rows, shortage } = self;
+        let Self { fold, origin, before, filled: filled_rows, told } = self;
         for (key, previous) in before {
             fold.close_row(&origin, &key, previous, filled_rows.contains(&key));
         }
-        if let Some(body) = shortage {
+        for body in told {
             let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
             fold.effects.announcements.push(Announcement { cause, trace, body });
         }
@@ -291,9 +330,11 @@ impl Fold<'_> {
         let counted = change != Counters::default();
         // Besides the settings that `settings_differ` sees, a registration changes the safety stock and the version.
         let cause_registers = origin.cause.event_type == EventType::SkuRegistered;
+        // A row that is corrected may look to others as it did before; that it was touched is a movement all the same.
+        let cause_corrects = origin.cause.event_type == EventType::Reconciliation;
         let settings_changed = previous.as_ref().is_none_or(|old| settings_differ(old, row));
         let is_waited_for_anew = previous.as_ref().is_some_and(|old| old.waiting != row.waiting);
-        if !counted && !settings_changed && !filled {
+        if !counted && !settings_changed && !filled && !cause_corrects {
             if is_waited_for_anew || previous.is_some_and(|old| old.sku_version != row.sku_version) {
                 self.effects.settings.insert(key.clone());
             }
@@ -327,6 +368,11 @@ impl Fold<'_> {
         if !is_planted(PlantedBug::MovementMissing) || !self.effects.movements.last().is_some_and(of_this_event) {
             self.effects.movements.push(movement);
         }
+        if let Some(said) = self.books.audits.get_mut(key).and_then(|audit| audit.said.as_mut()) {
+            said.ledger = said.ledger.with(row.version, &change);
+            said.cart_held += change.cart_held;
+            said.order_reserved += change.order_reserved;
+        }
         self.effects.announcements.push(Announcement {
             cause: origin.cause.clone(),
             trace: origin.trace.clone(),
@@ -354,7 +400,7 @@ impl Fold<'_> {
         }
         let rows = if created {
             &mut self.effects.created
-        } else if settings_changed || cause_registers || is_waited_for_anew {
+        } else if settings_changed || cause_registers || cause_corrects || is_waited_for_anew {
             &mut self.effects.settings
         } else {
             &mut self.effects.counted
@@ -375,7 +421,7 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
     match cause {
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
-        EventType::StockAdjusted | EventType::StockSynced => MovementKind::Adjust,
+        EventType::StockAdjusted | EventType::StockSynced | EventType::Reconciliation => MovementKind::Adjust,
         EventType::StockCounted => MovementKind::Count,
         EventType::ReturnReceived => MovementKind::Return,
         _ if settings_only => MovementKind::Register,

@@ -7,6 +7,7 @@ pub use super::facts::{
     AdjustmentMode, CartUpdated, ClaimExpired, OrderCancelled, OrderCreated, OrderShipped, Policy, ReturnReceived,
     SkuRegistered, StockAdjusted, StockCounted, StockReceived, StockSynced,
 };
+pub use super::reconciled::{Comparison, Reconciliation, ReconciliationTask, Taking};
 use super::words::{Day, Line, Reference, StockKey, Timestamp};
 
 /// The type of an event that stock rules know, and of the causes that this worker makes itself.
@@ -36,9 +37,14 @@ pub enum EventType {
     StockCounted,
     /// A claim is past its deadline: our own event.
     ClaimExpired,
+    /// Figures are compared or corrected: our own event.
+    Reconciliation,
 }
 
 impl EventType {
+    /// The types of our own events, which nobody else may send.
+    pub const OWN: [Self; 2] = [Self::ClaimExpired, Self::Reconciliation];
+
     /// Every type that arrives from outside, in the order of the contract.
     pub const INPUT: [Self; 11] = [
         Self::OrderCreated,
@@ -56,7 +62,7 @@ impl EventType {
 
     /// The type that a name on the wire names, our own causes included.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::INPUT.into_iter().chain([Self::ClaimExpired]).find(|known| known.as_str() == name)
+        Self::INPUT.into_iter().chain(Self::OWN).find(|known| known.as_str() == name)
     }
 
     /// The name on the wire, which is the unmapped name of its topic.
@@ -74,6 +80,7 @@ impl EventType {
             Self::StockSynced => "stock-synced",
             Self::StockCounted => "stock-counted",
             Self::ClaimExpired => "claim-expired",
+            Self::Reconciliation => "reconciliation",
         }
     }
 }
@@ -108,6 +115,8 @@ pub enum Event {
     StockCounted(StockCounted),
     /// See [`ClaimExpired`].
     ClaimExpired(ClaimExpired),
+    /// See [`Reconciliation`].
+    Reconciliation(Reconciliation),
 }
 
 impl Event {
@@ -126,6 +135,7 @@ impl Event {
             Self::StockSynced(_) => EventType::StockSynced,
             Self::StockCounted(_) => EventType::StockCounted,
             Self::ClaimExpired(_) => EventType::ClaimExpired,
+            Self::Reconciliation(_) => EventType::Reconciliation,
         }
     }
 
@@ -143,7 +153,7 @@ impl Event {
             Self::StockSynced(event) => (ClaimKind::Sync, &event.trace),
             Self::StockCounted(event) => (ClaimKind::Count, &event.count),
             Self::ClaimExpired(event) => (event.claim.kind, &event.claim.reference),
-            Self::SkuRegistered(_) => return None,
+            Self::SkuRegistered(_) | Self::Reconciliation(_) => return None,
         };
         Some(ClaimKey { kind, reference: reference.clone() })
     }
@@ -162,7 +172,8 @@ impl Event {
             | Self::StockAdjusted(_)
             | Self::StockSynced(_)
             | Self::StockCounted(_)
-            | Self::ClaimExpired(_) => return None,
+            | Self::ClaimExpired(_)
+            | Self::Reconciliation(_) => return None,
         };
         Some(ClaimKey { kind, reference: reference.clone() })
     }
@@ -188,6 +199,26 @@ impl Event {
             | Self::SkuRegistered(_)
             | Self::StockReceived(_)
             | Self::StockAdjusted(_)
+            | Self::ClaimExpired(_)
+            | Self::Reconciliation(_) => None,
+        }
+    }
+
+    /// The row that reconciliation is about, and whether it needs what our own books say of it.
+    pub fn audited(&self) -> Option<(&StockKey, bool)> {
+        match self {
+            Self::Reconciliation(event) => Some((&event.key, event.task.needs_books())),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockAdjusted(_)
+            | Self::StockSynced(_)
+            | Self::StockCounted(_)
             | Self::ClaimExpired(_) => None,
         }
     }
@@ -198,6 +229,7 @@ impl Event {
             Self::OrderCancelled(event) => event.reason.as_ref(),
             Self::StockAdjusted(event) => Some(&event.reason),
             Self::StockSynced(event) => event.reason.as_ref(),
+            Self::Reconciliation(event) => event.task.decision().map(|decision| &decision.reason),
             Self::OrderCreated(_)
             | Self::CartUpdated(_)
             | Self::OrderConfirmed { .. }
@@ -212,8 +244,21 @@ impl Event {
 
     /// Who did it, for people, where the event says so.
     pub fn operator(&self) -> Option<&Arc<str>> {
-        let Self::StockAdjusted(event) = self else { return None };
-        event.operator.as_ref()
+        match self {
+            Self::StockAdjusted(event) => event.operator.as_ref(),
+            Self::Reconciliation(event) => event.task.decision()?.operator.as_ref(),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockSynced(_)
+            | Self::StockCounted(_)
+            | Self::ClaimExpired(_) => None,
+        }
     }
 
     /// The stock rows that the event itself names; the rows of its claims come on top.
@@ -226,6 +271,7 @@ impl Event {
             Self::StockAdjusted(event) => (&[], Some(&event.key)),
             Self::StockSynced(event) => (&[], Some(&event.key)),
             Self::StockCounted(event) => (&[], Some(&event.key)),
+            Self::Reconciliation(event) => (&[], Some(&event.key)),
             // These move only what their claim, or that of their order, has.
             Self::OrderCancelled(_)
             | Self::OrderConfirmed { .. }

@@ -1,8 +1,8 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
-//! [`words`], [`event`] (what each says stands in `facts`), [`stock`], [`claim`], [`waiting`], [`announce`] and [`rules`]
-//! are the nouns; [`books`] holds the loaded rows and what becomes of them; [`apply`] is the verb, and [`alert`] follows
-//! what it announces.
+//! [`words`], [`event`] (what each says stands in `facts`), [`stock`], [`claim`], [`waiting`], [`announce`],
+//! [`reconciliation`] and [`rules`] are the nouns; [`books`] holds the loaded rows and what becomes of them; [`apply`] is
+//! the verb, and [`alert`] follows what it announces.
 
 pub mod alert;
 pub mod announce;
@@ -14,6 +14,8 @@ pub mod event;
 mod facts;
 mod goods;
 mod orders;
+mod reconciled;
+pub mod reconciliation;
 pub mod rules;
 pub mod stock;
 #[cfg(test)]

@@ -70,6 +70,17 @@ impl Level {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.as_str() == word)
     }
+
+    /// The level as a figure, from the emptiest up: what a difference of levels is told in.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Out => 0,
+            Self::Critical => 1,
+            Self::Low => 2,
+            Self::Normal => 3,
+            Self::Unstocked => 4,
+        }
+    }
 }
 
 /// The four numbers of a row, in units. As a change, they are signed differences.
@@ -160,6 +171,12 @@ impl StockRow {
     /// What a subscriber sees.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { counters: self.counters, status: self.status, level: self.level }
+    }
+
+    /// The level that the row should have as it stands.
+    pub fn level_called_for(&self, ignore_cart_holds: bool) -> Level {
+        let held = if ignore_cart_holds { self.counters.cart_held } else { 0 };
+        self.next_level(self.counters.available() + held)
     }
 
     /// The level that the numbers call for, without memory: what a changed threshold is judged by.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::problem::Problem;
 use crate::domain::alert::AlertId;
 use crate::domain::claim::{ClaimKey, ClaimKind};
+use crate::domain::reconciliation::{DifferenceKey, Figure, FigureSource};
 use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::{AlertPlace, HolderPlace};
 
@@ -28,6 +29,9 @@ pub(super) enum Cursor {
     /// Of a list of claims: since when they hold, kind, reference.
     #[serde(rename = "h")]
     Holder(Option<i64>, String, String),
+    /// Of a list of differences: SKU, location, source, field.
+    #[serde(rename = "d")]
+    Difference(String, String, String, String),
     /// Of a list of alerts: when they were opened, id.
     #[serde(rename = "a")]
     Alert(i64, Uuid),
@@ -96,6 +100,21 @@ impl Cursor {
         }
     }
 
+    /// The cursor behind a difference.
+    pub(super) fn behind_difference(place: &DifferenceKey) -> Self {
+        let StockKey { sku, location } = &place.key;
+        let (source, field) = (place.source.as_str().to_owned(), place.field.as_str().to_owned());
+        Self::Difference(sku.to_string(), location.to_string(), source, field)
+    }
+
+    /// The difference behind which a list goes on.
+    pub(super) fn difference(text: &str) -> Result<DifferenceKey, Problem> {
+        let other = || Problem::invalid("cursor belongs to another list");
+        let Self::Difference(sku, location, source, field) = Self::decode(text)? else { return Err(other()) };
+        let field = Figure::parse(&field).ok_or_else(other)?;
+        Ok(DifferenceKey { key: StockKey::new(sku, location), source: FigureSource::named(&source), field })
+    }
+
     /// The version below which a history goes on.
     pub(super) fn movement(text: &str) -> Result<i64, Problem> {
         match Self::decode(text)? {
@@ -123,6 +142,12 @@ mod tests {
             let place = HolderPlace { held_since, key };
             assert_eq!(Cursor::holder(&Cursor::behind_holder(&place).encode()).unwrap(), place);
         }
+        for source in ["ledger", "wms"] {
+            let source = FigureSource::named(source);
+            let place = DifferenceKey { key: key.clone(), source, field: Figure::Level };
+            assert_eq!(Cursor::difference(&Cursor::behind_difference(&place).encode()).unwrap(), place);
+        }
+        assert!(Cursor::difference(&text).is_err());
         assert!(Cursor::holder(&text).is_err());
         assert!(Cursor::stock(&Cursor::Movement(1).encode()).is_err());
         assert!(Cursor::movement(&text).is_err());

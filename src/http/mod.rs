@@ -6,6 +6,7 @@ mod alerts;
 mod body;
 mod claims;
 mod cursor;
+mod differences;
 mod events;
 mod guard;
 mod openapi;

@@ -5,6 +5,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
+use crate::domain::reconciliation::FigureSource;
 use crate::domain::words::{
     DEFAULT_LOCATION, Location, MAX_REFERENCE_CHARACTERS, MAX_SKU_CHARACTERS, Reference, Sku, Timestamp,
 };
@@ -85,6 +86,13 @@ impl Parameters {
             return Err(Problem::invalid(format!("sku may stand at most {MAX_SKUS} times")));
         }
         texts.into_iter().map(sku).collect()
+    }
+
+    /// `source`: a part of our own books, or another system.
+    pub(super) fn figure_source(&mut self) -> Result<Option<FigureSource>, Problem> {
+        let Some(text) = self.one("source")? else { return Ok(None) };
+        checked(&text, "source", MAX_SKU_CHARACTERS)?;
+        Ok(Some(FigureSource::named(&text)))
     }
 
     /// Refuses whatever was not taken: a parameter that is misspelled must not change an answer in silence.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::guard::guard;
 use super::problem::{Code, Problem};
 use super::stream::EventStream;
-use super::{alerts, claims, events, openapi, page, probes, stock, stream};
+use super::{alerts, claims, differences, events, openapi, page, probes, stock, stream};
 use crate::bus::direct::DirectSubmitter;
 use crate::health::{Liveness, Readiness};
 use crate::metrics::Metrics;
@@ -81,6 +81,7 @@ pub(super) fn routes<Q: Watch>() -> Vec<Route<Q>> {
         route("/api/v1/alerts", get(alerts::list::<Q>)),
         route("/api/v1/alerts/{id}", get(alerts::one::<Q>)),
         route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge::<Q>)),
+        route("/api/v1/differences", get(differences::list::<Q>)),
         route("/api/v1/events", post(events::post::<Q>)),
         route("/api/v1/events/stream", get(stream::stream::<Q>)),
     ]

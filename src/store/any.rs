@@ -7,12 +7,14 @@ use super::sqlite::{AnnouncementLog, SqliteStore};
 use super::{MaintenanceReport, Migration, Upkeep, Verification};
 use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
+use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
-    Acknowledgement, AlertFilter, AlertPlace, ClaimView, Committed, DueClaim, Entry, HolderPlace, HolderView, Judge,
-    Lease, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries,
-    QueryError, StockAsOf, StockFilter, Store, StoreError, Watch,
+    Acknowledgement, AlertFilter, AlertPlace, AuditPage, Audited, ClaimView, Committed, DifferenceCount,
+    DifferenceFilter, DueClaim, Entry, HolderPlace, HolderView, Judge, Lease, MovementView, OutboxBatch, OutboxLimit,
+    OutboxPlace, OutboxStatus, Progress, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Store, StoreError,
+    Watch,
 };
 
 /// One of the stores, chosen when the process starts. Each method is the chosen store's.
@@ -71,6 +73,14 @@ impl Store for AnyStore {
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {
         chosen!(self, store => store.due_claims(limit))
     }
+
+    async fn audited(&self, after: Option<&StockKey>, page: AuditPage) -> Result<Vec<Audited>, StoreError> {
+        chosen!(self, store => store.audited(after, page))
+    }
+
+    async fn take_turn(&self, job: &str, interval_seconds: i64) -> Result<Option<Timestamp>, StoreError> {
+        chosen!(self, store => store.take_turn(job, interval_seconds))
+    }
 }
 
 impl Queries for AnyStore {
@@ -123,6 +133,19 @@ impl Queries for AnyStore {
 
     async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
         chosen!(self, store => store.published_behind(number, limit))
+    }
+
+    async fn differences(
+        &self,
+        filter: &DifferenceFilter,
+        after: Option<&DifferenceKey>,
+        limit: u32,
+    ) -> Result<Vec<(DifferenceKey, Difference)>, QueryError> {
+        chosen!(self, store => store.differences(filter, after, limit))
+    }
+
+    async fn difference_counts(&self) -> Result<Vec<DifferenceCount>, QueryError> {
+        chosen!(self, store => store.difference_counts())
     }
 
     async fn ping(&self) -> Result<(), QueryError> {

@@ -13,6 +13,7 @@ use crate::domain::announce::{AnnouncementBody, Holder, MAX_SHORT_CLAIMS, Moveme
 use crate::domain::books::{Books, Effects, OpenHold};
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::event::{Envelope, EventKey, Fingerprint};
+use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Day, Reference, StockKey, Timestamp};
@@ -119,7 +120,7 @@ pub(super) fn most_holders(claims: &[Claim]) -> i64 {
     i64::try_from(MAX_SHORT_CLAIMS + claims.len()).unwrap_or(i64::MAX)
 }
 
-/// Loaded rows by their keys, without what counts and shortages ask for besides.
+/// Loaded rows by their keys, without what counts, shortages and reconciliation ask for besides.
 pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>, waiting: &[WaitingLine]) -> Result<Books, StoreError> {
     let claims = claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect();
     Ok(Books {
@@ -204,6 +205,10 @@ pub(super) struct Rows<'a> {
     pub settings: Vec<&'a StockRow>,
     /// Rows that do not exist yet.
     pub created: Vec<&'a StockRow>,
+    /// Open differences.
+    pub differences: Vec<(&'a DifferenceKey, &'a Difference)>,
+    /// Differences that are settled.
+    pub settled: Vec<&'a DifferenceKey>,
 }
 
 /// What is known of a batch before it is judged and needed after it.
@@ -241,6 +246,12 @@ impl<'a> Pending<'a> {
         let mut rows = Rows { inbox: self.inbox(&judged.fresh)?, ..Rows::default() };
         self.claims(&judged.books, &judged.effects, &mut rows);
         self.stock(&judged.books, &judged.effects, &mut rows);
+        for (key, difference) in &judged.effects.differences {
+            match difference {
+                Some(difference) => rows.differences.push((key, difference)),
+                None => rows.settled.push(key),
+            }
+        }
         rows.left = self.waiting.left(&judged.books.waiting);
         rows.joined = self.waiting.joined(&judged.books.waiting);
         Ok(rows)
@@ -292,7 +303,8 @@ impl<'a> Pending<'a> {
             }
             AnnouncementBody::StockChanged { .. }
             | AnnouncementBody::LowStock { .. }
-            | AnnouncementBody::StockShortage { .. } => None,
+            | AnnouncementBody::StockShortage { .. }
+            | AnnouncementBody::StockDrift { .. } => None,
         }
     }
 

@@ -3,7 +3,8 @@
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
 //! ([`stock_range`]), who waits for a row ([`waiting`]), what a batch makes of alerts ([`alerts`]), what a row was at an
-//! instant ([`as_of`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
+//! instant ([`as_of`]), what rows are compared with ([`audits`]) and what is asked of a store beside its batches ([`upkeep`],
+//! [`verify`]) is written once, here.
 
 #[cfg(feature = "adapters")]
 mod alerts;
@@ -11,6 +12,8 @@ mod alerts;
 mod any;
 #[cfg(feature = "adapters")]
 mod as_of;
+#[cfg(feature = "adapters")]
+mod audits;
 #[cfg(feature = "adapters")]
 mod batch;
 #[cfg(feature = "adapters")]

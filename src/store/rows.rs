@@ -6,6 +6,7 @@ use super::lines;
 use crate::domain::announce::MovementKind;
 use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimState};
 use crate::domain::event::{Cause, EventType, Trace};
+use crate::domain::reconciliation::{Decision, Difference, DifferenceKey, Figure, FigureSource, Resolution};
 use crate::domain::stock::{Counters, Level, Status, StockRow};
 use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::{DueClaim, HolderView, MovementView, QueryError, StoreError};
@@ -212,6 +213,43 @@ where
         held_since: row.instant(4).map_err(damaged)?,
         expires_at: row.instant(5).map_err(damaged)?,
     })
+}
+
+/// Reads an open difference from `sku, location, source, field, ours, theirs, version, is_alert, resolution, operator,
+/// reason, first_seen_at, last_seen_at`.
+pub(super) fn difference<'r, R>(row: &'r R) -> Result<(DifferenceKey, Difference), StoreError>
+where
+    R: Columns,
+    usize: ColumnIndex<R>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    &'r str: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a difference cannot be read: {error}"));
+    let text = |column: usize| row.try_get::<&'r str, _>(column).map_err(damaged);
+    let optional = |column: usize| row.try_get::<Option<&'r str>, _>(column).map_err(damaged);
+    let instant = |column: usize| {
+        let seen = row.instant(column).map_err(damaged)?;
+        seen.ok_or_else(|| StoreError::Fatal("a difference was never seen".to_owned()))
+    };
+    let decision =
+        Decision { operator: optional(9)?.map(Into::into), reason: optional(10)?.unwrap_or_default().into() };
+    let resolution = optional(8)?.map(|text| word(text, Resolution::parse)).transpose()?;
+    let key = DifferenceKey {
+        key: StockKey::new(text(0)?, text(1)?),
+        source: FigureSource::named(text(2)?),
+        field: word(text(3)?, Figure::parse)?,
+    };
+    let difference = Difference {
+        ours: row.try_get(4).map_err(damaged)?,
+        theirs: row.try_get(5).map_err(damaged)?,
+        version: row.try_get(6).map_err(damaged)?,
+        is_alert: row.try_get(7).map_err(damaged)?,
+        settled: resolution.map(|resolution| (resolution, decision)),
+        first_seen_at: instant(11)?,
+        last_seen_at: instant(12)?,
+    };
+    Ok((key, difference))
 }
 
 /// A due claim from its columns.

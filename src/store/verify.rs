@@ -139,13 +139,13 @@ pub(super) const fn checks(claims_against_lines: &'static str, waiting: &'static
         Check {
             name: "what is reserved is on hand",
             places: "select count(*) from stock",
-            // A count and a sync may leave a row short. Whatever made it shorter after them is a fault.
+            // A count, a sync and a repair may leave a row short. Whatever made it shorter after them is a fault.
             differing: "
             select format('%s@%s', s.sku, s.location), format('at most %s', s.on_hand),
                    format('%s', s.cart_held + s.order_reserved)
             from stock s
             where s.cart_held + s.order_reserved > s.on_hand and not coalesce((
-                select m.cause_type in ('stock-counted', 'stock-synced') from movement m
+                select m.cause_type in ('stock-counted', 'stock-synced', 'reconciliation') from movement m
                 where m.sku = s.sku and m.location = s.location
                   and coalesce(m.cart_held_change, 0) + coalesce(m.order_reserved_change, 0)
                       > coalesce(m.on_hand_change, 0)

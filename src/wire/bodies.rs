@@ -8,6 +8,7 @@ use super::instant;
 use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine, Holder};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::Cause;
+use crate::domain::reconciliation::Resolution;
 use crate::domain::stock::{Counters, Snapshot};
 use crate::domain::words::{StockKey, Timestamp};
 
@@ -19,6 +20,7 @@ pub(crate) enum Body<'a> {
     LowStock(LowStock<'a>),
     ReservationResult(ReservationResult<'a>),
     StockShortage(StockShortage<'a>),
+    StockDrift(StockDrift<'a>),
 }
 
 impl<'a> Body<'a> {
@@ -73,6 +75,20 @@ impl<'a> Body<'a> {
                     recorded_at: Instant(recorded_at),
                 })
             }
+            AnnouncementBody::StockDrift { key, source, field, ours, theirs, resolution } => {
+                Self::StockDrift(StockDrift {
+                    seq,
+                    sku: key.sku.as_str(),
+                    location: key.location.as_str(),
+                    source: source.as_str(),
+                    field: field.as_str(),
+                    ours: *ours,
+                    theirs: *theirs,
+                    resolution: resolution.map(Resolution::as_str),
+                    cause,
+                    recorded_at: Instant(recorded_at),
+                })
+            }
         }
     }
 }
@@ -101,6 +117,22 @@ pub(crate) struct LowStock<'a> {
     available: i64,
     warning_threshold: i64,
     critical_threshold: i64,
+    cause: CauseBody<'a>,
+    recorded_at: Instant,
+}
+
+#[derive(Serialize)]
+pub(crate) struct StockDrift<'a> {
+    seq: i64,
+    sku: &'a str,
+    location: &'a str,
+    source: &'a str,
+    field: &'static str,
+    ours: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    theirs: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolution: Option<&'static str>,
     cause: CauseBody<'a>,
     recorded_at: Instant,
 }

@@ -116,7 +116,8 @@ impl Encoder {
         let key = match &announcement.body {
             AnnouncementBody::StockChanged { key, .. }
             | AnnouncementBody::LowStock { key, .. }
-            | AnnouncementBody::StockShortage { key, .. } => key.sku.as_str(),
+            | AnnouncementBody::StockShortage { key, .. }
+            | AnnouncementBody::StockDrift { key, .. } => key.sku.as_str(),
             AnnouncementBody::ReservationResult(answer) => answer.reference.as_str(),
         };
         let body = Body::of(announcement, seq, recorded_at);

@@ -85,8 +85,9 @@ impl EventReader {
                 quantity: body.required_quantity("quantity", 0)?,
                 counted_at: body.required("counted_at", "a time", body.instant("counted_at")?)?,
             }),
-            EventType::ClaimExpired => {
-                return Err(Malformed::new(DeadLetterReason::UnknownType, "claim-expired does not come from outside"));
+            EventType::ClaimExpired | EventType::Reconciliation => {
+                let detail = format!("{} does not come from outside", event_type.as_str());
+                return Err(Malformed::new(DeadLetterReason::UnknownType, detail));
             }
         })
     }
@@ -176,7 +177,8 @@ pub(crate) fn sum_lines(event: &mut Event) -> Result<(), Malformed> {
         | Event::StockAdjusted(_)
         | Event::StockSynced(_)
         | Event::StockCounted(_)
-        | Event::ClaimExpired(_) => Ok(()),
+        | Event::ClaimExpired(_)
+        | Event::Reconciliation(_) => Ok(()),
     }
 }
 

@@ -6,7 +6,8 @@ use uuid::{Uuid, Variant};
 use super::topics::OutputType;
 use crate::domain::alert::AlertId;
 use crate::domain::announce::AnnouncementBody;
-use crate::domain::event::{Cause, Event, EventKey, Fingerprint, Policy};
+use crate::domain::event::{Cause, Event, EventKey, Fingerprint, Policy, Reconciliation, ReconciliationTask};
+use crate::domain::reconciliation::Decision;
 use crate::domain::words::{Day, Line, StockKey, Timestamp};
 
 /// The key of an id: the bytes of a UUID, so that time-ordered ids stay ordered; of any other id a digest. Only the
@@ -111,14 +112,15 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
             feed.text(event.claim.reference.as_str());
             feed.number(event.deadline.0);
         }
+        Event::Reconciliation(event) => feed.reconciliation(event),
     }
     let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = digest(&feed.0);
     Fingerprint(i64::from_be_bytes([first, second, third, fourth, fifth, sixth, seventh, eighth]))
 }
 
 /// The id under which an announcement is published: derived from its cause and what it is about, so that the same
-/// fact has the same id however often it is published. One event changes a row at most once, and answers an order at most
-/// once, however many orders it gives units to.
+/// fact has the same id however often it is published. One event changes a row at most once, tells of a difference at most
+/// once, and answers an order at most once, however many orders it gives units to.
 pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
     let mut feed = Feed(Vec::with_capacity(256));
     feed.text(&cause.source);
@@ -129,11 +131,25 @@ pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
         AnnouncementBody::StockChanged { key, .. }
         | AnnouncementBody::LowStock { key, .. }
         | AnnouncementBody::StockShortage { key, .. } => feed.stock_key(key),
+        AnnouncementBody::StockDrift { key, source, field, .. } => {
+            feed.stock_key(key);
+            feed.text(source.as_str());
+            feed.text(field.as_str());
+        }
         AnnouncementBody::ReservationResult(answer) => {
             feed.text(answer.kind.as_str());
             feed.text(answer.reference.as_str());
         }
     }
+    Uuid::new_v8(digest(&feed.0))
+}
+
+/// The id of a comparison or correction of a row: the same within one round of a job, another one in the next.
+pub fn reconciliation_id(job: &str, round: Timestamp, key: &StockKey) -> Uuid {
+    let mut feed = Feed(Vec::with_capacity(256));
+    feed.text(job);
+    feed.number(round.0);
+    feed.stock_key(key);
     Uuid::new_v8(digest(&feed.0))
 }
 
@@ -189,6 +205,43 @@ impl Feed {
     fn stock_key(&mut self, key: &StockKey) {
         self.text(key.sku.as_str());
         self.text(key.location.as_str());
+    }
+
+    fn reconciliation(&mut self, event: &Reconciliation) {
+        self.stock_key(&event.key);
+        match &event.task {
+            ReconciliationTask::CompareBooks => self.number(0),
+            ReconciliationTask::CompareFigure(comparison) => {
+                self.number(1);
+                self.text(&comparison.source);
+                self.optional_number(comparison.theirs);
+                self.number(comparison.tolerance);
+                self.optional_number(comparison.alert_threshold);
+                self.decision(comparison.use_ours.as_ref());
+            }
+            ReconciliationTask::Rebuild { version, decision } => {
+                self.number(2);
+                self.number(*version);
+                self.decision(Some(decision));
+            }
+            ReconciliationTask::TakeTheirs(taking) => {
+                self.number(3);
+                self.text(&taking.source);
+                for number in [taking.ours, taking.theirs, taking.version, taking.max_amount] {
+                    self.number(number);
+                }
+                self.number(taking.may_raise.into());
+                self.decision(Some(&taking.decision));
+            }
+        }
+    }
+
+    fn decision(&mut self, decision: Option<&Decision>) {
+        self.0.push(decision.is_some().into());
+        if let Some(decision) = decision {
+            self.optional_text(decision.operator.as_deref());
+            self.text(&decision.reason);
+        }
     }
 
     fn lines(&mut self, lines: &[Line]) {

@@ -143,11 +143,14 @@ pub enum OutputType {
     ReservationResult,
     /// Less is on hand than is reserved.
     StockShortage,
+    /// A figure differs from what another side says.
+    StockDrift,
 }
 
 impl OutputType {
     /// Every type, in the order of the contract.
-    pub const ALL: [Self; 4] = [Self::StockChanged, Self::LowStock, Self::ReservationResult, Self::StockShortage];
+    pub const ALL: [Self; 5] =
+        [Self::StockChanged, Self::LowStock, Self::ReservationResult, Self::StockShortage, Self::StockDrift];
 
     /// The name on the wire, which is the unmapped name of its topic.
     pub fn as_str(self) -> &'static str {
@@ -156,6 +159,7 @@ impl OutputType {
             Self::LowStock => "low-stock",
             Self::ReservationResult => "reservation-result",
             Self::StockShortage => "stock-shortage",
+            Self::StockDrift => "stock-drift",
         }
     }
 
@@ -166,6 +170,7 @@ impl OutputType {
             AnnouncementBody::LowStock { .. } => Self::LowStock,
             AnnouncementBody::ReservationResult(_) => Self::ReservationResult,
             AnnouncementBody::StockShortage { .. } => Self::StockShortage,
+            AnnouncementBody::StockDrift { .. } => Self::StockDrift,
         }
     }
 }

@@ -6,6 +6,7 @@ use apache_avro::Schema;
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use holdfast::domain::announce::{AnswerKind, AnswerOutcome, Reason};
 use holdfast::domain::event::{AdjustmentMode, EventType};
+use holdfast::domain::reconciliation::{Figure, Resolution};
 use holdfast::domain::stock::{Level, Status};
 use holdfast::ports::DeadLetterReason;
 use holdfast::wire::schemas::SOURCES;
@@ -237,7 +238,7 @@ fn types_of_events_are_topics() {
     let outputs: Vec<&str> = OutputType::ALL.iter().map(|output| output.as_str()).collect();
     assert_eq!(named("in"), inputs);
     assert_eq!(named("out").into_iter().filter(|topic| outputs.contains(topic)).collect::<Vec<_>>(), outputs);
-    assert!(WIRE.contains(EventType::ClaimExpired.as_str()));
+    assert!(EventType::OWN.iter().all(|own| WIRE.contains(own.as_str())));
 }
 
 #[test]
@@ -259,6 +260,10 @@ fn words_are_the_same_in_document_schemas_and_types() {
     assert_eq!(words_in("reservation-result", "kind"), [kinds]);
     assert_eq!(words_in("reservation-result", "outcome"), [outcomes]);
     assert_eq!(words_in("reservation-result", "reason"), [reasons.clone(), reasons]);
+    let figures = set(Figure::ALL.map(Figure::as_str));
+    assert_eq!(document_words("`field` is", "; a level"), figures);
+    assert_eq!(words_in("stock-drift", "field"), [figures]);
+    assert_eq!(words_in("stock-drift", "resolution"), [set(Resolution::ALL.map(Resolution::as_str))]);
     assert_eq!(words_in("order-created", "policy"), [set(["all", "partial", "backorder"])]);
     assert_eq!(words_in("stock-adjusted", "mode"), [set(AdjustmentMode::ALL.map(AdjustmentMode::as_str))]);
 }

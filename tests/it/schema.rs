@@ -4,7 +4,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::shop::{OnSqlite, StoreKind, new_database};
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "_sqlx_migrations",
     "alert",
     "claim",
@@ -16,6 +16,7 @@ const TABLES: [&str; 16] = [
     "movement",
     "outbox",
     "outbox_counter",
+    "reconciliation",
     "relay",
     "source",
     "stock",

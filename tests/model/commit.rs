@@ -19,7 +19,7 @@ use holdfast::store::Retention;
 use holdfast::wire::identity::alert_id;
 
 use super::tables::{Given, Identity, Journaled, OpenDay, SetAside, Tables};
-use super::{ModelStore, Step, others_come_between};
+use super::{ModelStore, Step, audits, others_come_between};
 
 /// How often a batch begins again before it waits like any transient trouble.
 const MOST_ATTEMPTS: usize = 1_000;
@@ -138,7 +138,9 @@ fn books(tables: &Tables, fresh: &[&Envelope]) -> Books {
     let on_hand_at = counts.filter_map(|(key, at)| Some(((key.clone(), at), on_hand_at(tables, key, at)?))).collect();
     let short = fresh.iter().filter_map(|envelope| envelope.event.may_leave_short());
     let holders = short.map(|key| (key.clone(), holders(tables, key))).collect();
-    Books { stock, claims, waiting, on_hand_at, holders }
+    let audited = fresh.iter().filter_map(|envelope| envelope.event.audited());
+    let audits = audits::of(tables, audited);
+    Books { stock, claims, waiting, on_hand_at, holders, audits }
 }
 
 /// What the newest ledger entry of a row says that is not after an instant.
@@ -251,6 +253,12 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         tables.waiting_lines.extend(list.places().map(|(ticket, order)| ((row.clone(), ticket), order.clone())));
     }
     forget_empty_lines(tables, &judged);
+    for (key, difference) in &judged.effects.differences {
+        match difference {
+            Some(open) => tables.differences.insert(key.clone(), open.clone()),
+            None => tables.differences.remove(key),
+        };
+    }
     append(tables, &judged, now);
     follow_levels(tables, &judged.effects.announcements, now);
     let Judged { outcomes, effects, dead_letters, fresh, .. } = judged;

@@ -6,6 +6,7 @@
 //! begins again when anybody else has written meanwhile. [`faults`] makes a writer die within a commit. The clock is a
 //! value that stands still until somebody moves it.
 
+mod audits;
 mod commit;
 mod faults;
 mod outbox;

@@ -1,9 +1,9 @@
 //! Numbers, the lease and the mark, and what is due.
 
-use holdfast::domain::words::Timestamp;
+use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{
-    Committed, DueClaim, Entry, Judge, LONGEST_LEASE_SECONDS, Lease, OutboxBatch, OutboxStatus, Progress, Store,
-    StoreError,
+    AuditPage, Audited, Committed, DueClaim, Entry, Judge, LONGEST_LEASE_SECONDS, Lease, OutboxBatch, OutboxStatus,
+    Progress, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -67,6 +67,14 @@ impl Store for ModelStore {
             }
             held
         }))
+    }
+
+    async fn audited(&self, after: Option<&StockKey>, page: AuditPage) -> Result<Vec<Audited>, StoreError> {
+        Ok(self.audit_page(after, page))
+    }
+
+    async fn take_turn(&self, job: &str, interval_seconds: i64) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.turn(job, interval_seconds))
     }
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {

@@ -1,15 +1,18 @@
 //! Questions, each answered from the rows of one moment.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast::domain::alert::{Alert, AlertId, AlertState};
 use holdfast::domain::claim::ClaimKey;
+use holdfast::domain::reconciliation::{Difference, DifferenceKey};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{
-    Acknowledgement, AlertFilter, AlertPlace, ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch,
-    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Watch,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView,
+    MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter,
+    Watch,
 };
 use holdfast::wire::encode::answer_json;
 
@@ -142,6 +145,40 @@ impl Queries for ModelStore {
             found.retain(|batch| batch.first_seq < end);
             Ok(found)
         })
+    }
+
+    async fn differences(
+        &self,
+        filter: &DifferenceFilter,
+        after: Option<&DifferenceKey>,
+        limit: u32,
+    ) -> Result<Vec<(DifferenceKey, Difference)>, QueryError> {
+        // By the words, as they are shown.
+        let place = |key: &DifferenceKey| (key.key.clone(), key.source.as_str().to_owned(), key.field.as_str());
+        let is_shown = |key: &DifferenceKey| {
+            after.is_none_or(|after| place(key) > place(after))
+                && filter.source.as_ref().is_none_or(|source| key.source == *source)
+                && filter.sku.as_ref().is_none_or(|sku| key.key.sku == *sku)
+        };
+        Ok(self.database.look(|tables| {
+            let mut found: Vec<_> = tables.differences.clone().into_iter().filter(|(key, _)| is_shown(key)).collect();
+            found.sort_by_key(|(key, _)| place(key));
+            found.truncate(limit as usize);
+            found
+        }))
+    }
+
+    async fn difference_counts(&self) -> Result<Vec<DifferenceCount>, QueryError> {
+        let mut counts: BTreeMap<String, DifferenceCount> = BTreeMap::new();
+        self.database.look(|tables| {
+            for (key, difference) in &tables.differences {
+                let nothing = DifferenceCount { source: key.source.clone(), open: 0, alerts: 0 };
+                let count = counts.entry(key.source.as_str().to_owned()).or_insert(nothing);
+                count.open += 1;
+                count.alerts += i64::from(difference.is_alert);
+            }
+        });
+        Ok(counts.into_values().collect())
     }
 
     async fn ping(&self) -> Result<(), QueryError> {

@@ -7,6 +7,7 @@ use holdfast::domain::alert::{Alert, AlertId};
 use holdfast::domain::announce::Answer;
 use holdfast::domain::claim::{Claim, ClaimKey};
 use holdfast::domain::event::{Cause, EventKey, Fingerprint};
+use holdfast::domain::reconciliation::{Difference, DifferenceKey};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::verdict::Verdict;
 use holdfast::domain::words::{Day, Reference, StockKey, Timestamp};
@@ -109,6 +110,10 @@ pub struct Tables {
     pub alerts: BTreeMap<AlertId, Alert>,
     /// The orders that wait, by row and ticket.
     pub waiting_lines: BTreeMap<(StockKey, i64), Reference>,
+    /// Open differences.
+    pub differences: BTreeMap<DifferenceKey, Difference>,
+    /// When each job of reconciliation began last.
+    pub turns: BTreeMap<String, Timestamp>,
     /// Records that were buried, by position and bytes.
     pub dead_letters: BTreeMap<(Arc<str>, i32, i64, Vec<u8>), KeptLetter>,
     /// Batches by number.
@@ -143,6 +148,8 @@ impl Tables {
             set_aside: BTreeMap::new(),
             alerts: BTreeMap::new(),
             waiting_lines: BTreeMap::new(),
+            differences: BTreeMap::new(),
+            turns: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_number: 0,

@@ -201,13 +201,13 @@ fn available(tables: &Tables) -> Looked {
     (tables.stock.len(), differing.collect())
 }
 
-/// Whether what last made the reserved units of a row more, compared with those on hand, was a count or a sync.
+/// Whether what last made the reserved units of a row more, compared with those on hand, was a count, a sync or a repair.
 fn is_known_short(tables: &Tables, key: &StockKey) -> bool {
     let of_row = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
     let mut newest_first = tables.movements.range(of_row).rev().map(|(_, movement)| movement);
-    newest_first
-        .find(|movement| movement.change.reserved() > movement.change.on_hand)
-        .is_some_and(|it| matches!(it.cause.event_type, EventType::StockCounted | EventType::StockSynced))
+    newest_first.find(|movement| movement.change.reserved() > movement.change.on_hand).is_some_and(|it| {
+        matches!(it.cause.event_type, EventType::StockCounted | EventType::StockSynced | EventType::Reconciliation)
+    })
 }
 
 fn numbers(tables: &Tables) -> Looked {

@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{
-    Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError,
+    AuditPage, Audited, Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store,
+    StoreError,
 };
 use holdfast::store::Retention;
 use tokio::sync::mpsc::WeakSender;
@@ -113,6 +115,14 @@ impl Store for FaultyStore {
 
     async fn mark_published(&self, lease: Lease, progress: Progress) -> Result<bool, StoreError> {
         self.statement("mark published", self.model.mark_published(lease, progress)).await
+    }
+
+    async fn audited(&self, after: Option<&StockKey>, page: AuditPage) -> Result<Vec<Audited>, StoreError> {
+        self.statement("audited", self.model.audited(after, page)).await
+    }
+
+    async fn take_turn(&self, job: &str, interval_seconds: i64) -> Result<Option<Timestamp>, StoreError> {
+        self.statement("take turn", self.model.take_turn(job, interval_seconds)).await
     }
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {

@@ -69,7 +69,8 @@ fn served_an_order(shelf: &Shelf, cause: &Cause) -> bool {
         }
         AnnouncementBody::StockChanged { .. }
         | AnnouncementBody::LowStock { .. }
-        | AnnouncementBody::StockShortage { .. } => false,
+        | AnnouncementBody::StockShortage { .. }
+        | AnnouncementBody::StockDrift { .. } => false,
     })
 }
 
@@ -99,7 +100,9 @@ fn assert_shortages(shelf: &Shelf) {
                 assert_eq!(*short, reserved - on_hand);
                 assert_eq!(claims.iter().map(|holder| holder.reserved).sum::<i64>(), *reserved, "{claims:?}");
             }
-            AnnouncementBody::LowStock { .. } | AnnouncementBody::ReservationResult(_) => {}
+            AnnouncementBody::LowStock { .. }
+            | AnnouncementBody::ReservationResult(_)
+            | AnnouncementBody::StockDrift { .. } => {}
         }
     }
     assert_eq!(announced, expected);
@@ -151,7 +154,9 @@ fn assert_levels(shelf: &Shelf, rules: &Rules) {
             AnnouncementBody::LowStock { key, version, level, previous_level, available, .. } => {
                 announced.push((key, *version, *previous_level, *level, *available));
             }
-            AnnouncementBody::ReservationResult(_) | AnnouncementBody::StockShortage { .. } => {}
+            AnnouncementBody::ReservationResult(_)
+            | AnnouncementBody::StockShortage { .. }
+            | AnnouncementBody::StockDrift { .. } => {}
         }
     }
     assert_eq!(announced, expected);
@@ -239,6 +244,7 @@ fn assert_answers(shelf: &Shelf) {
             AnnouncementBody::StockChanged { key, .. } => (Some(key), None, "change"),
             AnnouncementBody::LowStock { key, .. } => (Some(key), None, "level"),
             AnnouncementBody::StockShortage { key, .. } => (Some(key), None, "shortage"),
+            AnnouncementBody::StockDrift { .. } => continue,
             AnnouncementBody::ReservationResult(answer) => {
                 for line in &answer.lines {
                     assert!(line.granted >= 0 && line.granted <= line.requested && line.available >= 0, "{answer:?}");

@@ -142,7 +142,8 @@ fn meeting(shelf: &Shelf, event: &Event) -> Option<(&'static str, &'static str)>
         | Event::StockReceived(_)
         | Event::StockAdjusted(_)
         | Event::StockSynced(_)
-        | Event::StockCounted(_) => return None,
+        | Event::StockCounted(_)
+        | Event::Reconciliation(_) => return None,
     };
     Some((state, word))
 }

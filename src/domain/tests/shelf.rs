@@ -56,7 +56,7 @@ impl Shelf {
         let on_hand_at = HashMap::new();
         let short = events().filter_map(|event| event.may_leave_short());
         let holders = short.map(|key| (key.clone(), self.holders(key))).collect();
-        Books { stock, claims, waiting, on_hand_at, holders }
+        Books { stock, claims, waiting, on_hand_at, holders, audits: HashMap::new() }
     }
 
     fn holders(&self, key: &StockKey) -> Vec<OpenHold> {

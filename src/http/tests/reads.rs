@@ -7,6 +7,7 @@ use super::server::{TestServer, row};
 use crate::domain::announce::MovementKind;
 use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
 use crate::domain::event::{Cause, EventType, Trace};
+use crate::domain::reconciliation::{Decision, Difference, DifferenceKey, Figure, FigureSource, Resolution};
 use crate::domain::stock::Counters;
 use crate::domain::words::{Reference, StockKey, Timestamp};
 use crate::ports::{ClaimView, HolderView, MovementView, StockAsOf};
@@ -252,8 +253,46 @@ async fn a_database_that_is_away_is_a_503_that_names_no_host() {
         "/api/v1/orders/A",
         "/api/v1/alerts",
         "/api/v1/alerts/00000000-0000-0000-0000-000000000000",
+        "/api/v1/differences",
     ] {
         let problem = expect_problem(server.get(path), 503, "INV_006").await;
         assert!(!problem.to_string().contains("db.internal"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn open_differences_are_walked_page_by_page_and_found_by_source_and_sku() {
+    let server = TestServer::start().await;
+    let decision = Decision { operator: Some("ada".into()), reason: "counted twice".into() };
+    for (sku, source, theirs, settled) in [
+        ("A", FigureSource::Ledger, Some(4), None),
+        ("A", FigureSource::named("wms"), None, None),
+        ("B", FigureSource::named("wms"), Some(9), Some((Resolution::UseOurs, decision))),
+    ] {
+        let place = DifferenceKey { key: StockKey::new(sku, "default"), source, field: Figure::Available };
+        let (first_seen_at, last_seen_at) = (Timestamp(1), Timestamp(2));
+        let is_alert = theirs == Some(4);
+        let open = Difference { ours: 5, theirs, version: 7, is_alert, settled, first_seen_at, last_seen_at };
+        server.store.put_difference(place, open);
+    }
+    let page = fetch(&server, "/api/v1/differences?limit=2").await;
+    let expected = json!({
+        "sku": "A", "location": "default", "source": "ledger", "field": "available", "ours": 5, "theirs": 4,
+        "missing": false, "alert": true, "version": 7, "first_seen_at": "1970-01-01T00:00:00.000001Z",
+        "last_seen_at": "1970-01-01T00:00:00.000002Z",
+    });
+    assert_eq!(page["items"][0], expected);
+    assert_eq!((&page["items"][1]["theirs"], &page["items"][1]["missing"]), (&Value::Null, &json!(true)));
+    let next = page["next"].as_str().unwrap();
+    let page = fetch(&server, &format!("/api/v1/differences?limit=2&cursor={next}")).await;
+    let last = &page["items"][0];
+    assert_eq!((&last["resolution"], &last["operator"]), (&json!("use_ours"), &json!("ada")));
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
+    for (question, count) in [("source=wms", 2), ("sku=A", 2), ("source=wms&sku=A", 1), ("source=other", 0)] {
+        let page = fetch(&server, &format!("/api/v1/differences?{question}")).await;
+        assert_eq!(page["items"].as_array().unwrap().len(), count, "{question}");
+    }
+    for wrong in ["source=", "sku=", "cursor=x", "limit=0", "field=level"] {
+        expect_problem(server.get(&format!("/api/v1/differences?{wrong}")), 400, "INV_003").await;
     }
 }

@@ -15,15 +15,16 @@ use crate::domain::alert::{Alert, AlertId, AlertState};
 use crate::domain::announce::{Announcement, AnnouncementBody};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::{Cause, EventType, Trace};
+use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::{Counters, Level, Status, StockRow};
 use crate::domain::words::{StockKey, Timestamp};
 use crate::health::{Liveness, PartState, Readiness};
 use crate::http::{EventStream, ServerLimits, Sidecar, SidecarLimits, bind, router, serve};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Acknowledgement, AlertFilter, AlertPlace, BatchLimit, ClaimView, Delivery, HolderPlace, HolderView, MovementView,
-    OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries, QueryError, Source, StockAsOf, StockFilter,
-    Watch,
+    Acknowledgement, AlertFilter, AlertPlace, BatchLimit, ClaimView, Delivery, DifferenceCount, DifferenceFilter,
+    HolderPlace, HolderView, MovementView, OutboxBatch, OutboxLimit, OutboxPlace, Outcome, PublishedMark, Queries,
+    QueryError, Source, StockAsOf, StockFilter, Watch,
 };
 use crate::wire::shown::Showcase;
 use crate::wire::topics::Topics;
@@ -46,6 +47,7 @@ struct MemoryState {
     movements: Mutex<Vec<(StockKey, MovementView)>>,
     claims: Mutex<BTreeMap<ClaimKey, ClaimView>>,
     holders: Mutex<Vec<(StockKey, HolderView)>>,
+    differences: Mutex<BTreeMap<DifferenceKey, Difference>>,
     as_of: Mutex<Option<StockAsOf>>,
     alerts: Mutex<Vec<Alert>>,
     outbox: Mutex<Outbox>,
@@ -68,6 +70,10 @@ impl Memory {
     /// Holders in the order in which the store shows them.
     pub(super) fn put_holder(&self, key: &StockKey, holder: HolderView) {
         self.0.holders.lock().unwrap().push((key.clone(), holder));
+    }
+
+    pub(super) fn put_difference(&self, place: DifferenceKey, difference: Difference) {
+        self.0.differences.lock().unwrap().insert(place, difference);
     }
 
     /// What is answered of any row at any instant.
@@ -170,6 +176,25 @@ impl Queries for Memory {
         };
         let shown = of_row.iter().skip(after.map_or(0, is_after)).take(limit as usize);
         self.answer(shown.map(|view| (*view).clone()).collect())
+    }
+
+    async fn differences(
+        &self,
+        filter: &DifferenceFilter,
+        after: Option<&DifferenceKey>,
+        limit: u32,
+    ) -> Result<Vec<(DifferenceKey, Difference)>, QueryError> {
+        let differences = self.0.differences.lock().unwrap();
+        let shown = differences
+            .iter()
+            .filter(|(place, _)| after.is_none_or(|after| *place > after))
+            .filter(|(place, _)| filter.source.as_ref().is_none_or(|source| place.source == *source))
+            .filter(|(place, _)| filter.sku.as_ref().is_none_or(|sku| place.key.sku == *sku));
+        self.answer(shown.take(limit as usize).map(|(place, open)| (place.clone(), open.clone())).collect())
+    }
+
+    async fn difference_counts(&self) -> Result<Vec<DifferenceCount>, QueryError> {
+        self.answer(Vec::new())
     }
 
     async fn published_mark(&self) -> Result<PublishedMark, QueryError> {

@@ -8,12 +8,14 @@
 //! | 4 | lock stock, in key order, and read the clock | needs the lines of the claims; waits as late as possible |
 //! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
 //! | | what stood when rows were counted, who holds what may come up short (only with counts and syncs) | of locked rows |
+//! | | (ledger sums, claims' sums, open differences: only for reconciliation) | of rows that are locked |
 //! | | judge, in memory | |
 //! | 5 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
 //! | 6, 7 | insert claims, update claims | a claim that is there by now is another worker's: start again |
 //! | 8, 9 | what carts and orders set aside, or no longer (only where that changes) | |
 //! | | who waits no longer, and who does now (only where that changes) | |
 //! | 10 | write counters (settings, new rows: only with registrations) | |
+//! | | (open differences: only from reconciliation) | under the locks of their rows |
 //! | 11 | append to the ledger | |
 //! | | lock alerts, write alerts (only where a level is announced) | the second needs the states of the first |
 //! | 12 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last: the counter is locked until COMMIT |
@@ -32,7 +34,7 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 
 use super::write::{Claims, WholeRows};
-use super::{PostgresStore, alerts, error, holders, read, write};
+use super::{PostgresStore, alerts, audits, error, holders, read, write};
 use crate::domain::alert::rows_told;
 use crate::domain::announce::Announcement;
 use crate::domain::books::Books;
@@ -40,6 +42,7 @@ use crate::domain::claim::ClaimKey;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
 use crate::store::alerts::changed;
+use crate::store::audits::AuditKeys;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::store::waiting;
@@ -180,7 +183,9 @@ async fn load(
     let most = batch::most_holders(&claims);
     let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
     let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
-    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, ..batch::books(stock, claims, &lines)? } })
+    let keys = AuditKeys::of_events(&fresh);
+    let audits = audits::load(connection, &keys).await?.by_row(&keys);
+    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, audits, ..batch::books(stock, claims, &lines)? } })
 }
 
 async fn look_up(connection: &mut PgConnection, entries: &[Entry], filing: &Filing) -> Result<Vec<Seen>, Attempt> {
@@ -250,6 +255,12 @@ async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>, now: 
     }
     if !rows.created.is_empty() {
         write::stock_rows(connection, WholeRows::Insert, &rows.created).await?;
+    }
+    if !rows.differences.is_empty() {
+        audits::write(connection, &rows.differences).await?;
+    }
+    if !rows.settled.is_empty() {
+        audits::remove(connection, &rows.settled).await?;
     }
     Ok(())
 }

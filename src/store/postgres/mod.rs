@@ -2,10 +2,12 @@
 //!
 //! [`commit`] is the one transaction that changes stock; [`read`], [`write`] and [`alerts`] hold its statements,
 //! [`days`] makes the partitions that it writes to, [`outbox`] serves the relay, [`queries`] the sidecar with
-//! [`alerts`], [`as_of`], [`holders`] and [`published`], [`verify`] the operator and [`maintenance`] the clock.
+//! [`alerts`], [`as_of`], [`holders`] and [`published`], [`audits`] reconciliation, [`verify`] the
+//! operator and [`maintenance`] the clock.
 
 mod alerts;
 mod as_of;
+mod audits;
 mod commit;
 mod database_url;
 mod days;
@@ -31,7 +33,11 @@ use sqlx::{ConnectOptions, Connection};
 
 pub use database_url::DatabaseUrl;
 
-use crate::ports::{Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError};
+use crate::domain::words::{StockKey, Timestamp};
+use crate::ports::{
+    AuditPage, Audited, Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store,
+    StoreError,
+};
 use crate::store::upkeep::migration_failed;
 use crate::store::{MaintenanceReport, Migration, Retention, Upkeep, Verification, instant, rows};
 
@@ -172,6 +178,14 @@ impl Store for PostgresStore {
 
     async fn mark_published(&self, lease: Lease, progress: Progress) -> Result<bool, StoreError> {
         outbox::mark_published(&self.pool, lease, progress).await.map_err(error::classify)
+    }
+
+    async fn audited(&self, after: Option<&StockKey>, page: AuditPage) -> Result<Vec<Audited>, StoreError> {
+        self.audit_page(after, page).await
+    }
+
+    async fn take_turn(&self, job: &str, interval_seconds: i64) -> Result<Option<Timestamp>, StoreError> {
+        audits::take_turn(&self.pool, job, interval_seconds).await.map_err(error::classify)
     }
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {

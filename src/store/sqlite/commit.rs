@@ -10,12 +10,14 @@
 //! | 7 | read stock | needs the lines of the claims |
 //! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
 //! | | what stood when rows were counted, who holds what may come up short (only with counts and syncs) | of these rows |
+//! | | (ledger sums, claims' sums, open differences: only for reconciliation) | |
 //! | | judge, in memory | |
 //! | 8 | insert inbox keys, with the outcome | |
 //! | 9 | write claims | |
 //! | 10, 11 | what carts and orders set aside, or no longer (only where that changes) | |
 //! | | who waits no longer, and who does now (only where that changes) | |
 //! | 12 | write stock | |
+//! | | (open differences: only from reconciliation) | |
 //! | 13 | append to the ledger | |
 //! | | read alerts, write alerts (only where a level is announced) | the second needs the states of the first |
 //! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
@@ -26,7 +28,7 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, alerts, days, error, holders, read, write};
+use super::{SqliteStore, alerts, audits, days, error, holders, read, write};
 use crate::domain::alert::rows_told;
 use crate::domain::announce::Announcement;
 use crate::domain::books::Books;
@@ -34,6 +36,7 @@ use crate::domain::claim::ClaimKey;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
 use crate::store::alerts::changed;
+use crate::store::audits::AuditKeys;
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
 use crate::store::waiting;
@@ -107,7 +110,9 @@ async fn load(
     let most = batch::most_holders(&claims);
     let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
     let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
-    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, ..batch::books(stock, claims, &lines)? } })
+    let keys = AuditKeys::of_events(&fresh);
+    let audits = audits::load(connection, &keys).await?.by_row(&keys);
+    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, audits, ..batch::books(stock, claims, &lines)? } })
 }
 
 async fn write_batch(
@@ -169,6 +174,12 @@ async fn write_rows(
     let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
     if !stock.is_empty() {
         write::stock(connection, &stock).await?;
+    }
+    if !rows.differences.is_empty() {
+        audits::write(connection, &rows.differences).await?;
+    }
+    if !rows.settled.is_empty() {
+        audits::remove(connection, &rows.settled).await?;
     }
     Ok(())
 }

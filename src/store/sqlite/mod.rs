@@ -7,11 +7,12 @@
 //!
 //! [`commit`] is the one transaction that changes stock; [`read`], [`write`] and [`alerts`] hold its statements,
 //! [`days`] files keys by day, [`outbox`] serves the relay, [`log`] spares it work, [`queries`] the sidecar with
-//! [`stock_page`], [`alerts`], [`as_of`], [`holders`] and [`published`], [`verify`] the operator, [`maintenance`] the
-//! clock and [`backup`] whoever wants a copy.
+//! [`stock_page`], [`alerts`], [`as_of`], [`holders`] and [`published`], [`audits`] reconciliation, [`verify`] the
+//! operator, [`maintenance`] the clock and [`backup`] whoever wants a copy.
 
 mod alerts;
 mod as_of;
+mod audits;
 mod backup;
 mod commit;
 mod days;
@@ -37,7 +38,11 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
-use crate::ports::{Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store, StoreError};
+use crate::domain::words::{StockKey, Timestamp};
+use crate::ports::{
+    AuditPage, Audited, Committed, DueClaim, Entry, Judge, Lease, OutboxBatch, OutboxStatus, Progress, Store,
+    StoreError,
+};
 use crate::store::upkeep::migration_failed;
 use crate::store::{MaintenanceReport, Migration, Retention, Upkeep, Verification};
 
@@ -185,6 +190,14 @@ impl Store for SqliteStore {
 
     async fn mark_published(&self, lease: Lease, progress: Progress) -> Result<bool, StoreError> {
         outbox::mark_published(&self.writer, lease, progress).await.map_err(error::classify)
+    }
+
+    async fn audited(&self, after: Option<&StockKey>, page: AuditPage) -> Result<Vec<Audited>, StoreError> {
+        self.audit_page(after, page).await
+    }
+
+    async fn take_turn(&self, job: &str, interval_seconds: i64) -> Result<Option<Timestamp>, StoreError> {
+        audits::take_turn(&self.readers, &self.writer, job, interval_seconds).await.map_err(error::classify)
     }
 
     async fn due_claims(&self, limit: usize) -> Result<Vec<DueClaim>, StoreError> {

@@ -3,14 +3,16 @@
 use sqlx::Row;
 
 use super::read::{claim_columns, columns};
-use super::{SqliteStore, alerts, as_of, error, holders, published, stock_page};
+use super::{SqliteStore, alerts, as_of, audits, error, holders, published, stock_page};
 use crate::domain::alert::{Alert, AlertId};
 use crate::domain::claim::ClaimKey;
+use crate::domain::reconciliation::{Difference, DifferenceKey};
 use crate::domain::stock::StockRow;
 use crate::domain::words::{StockKey, Timestamp};
 use crate::ports::{
-    Acknowledgement, AlertFilter, AlertPlace, ClaimView, HolderPlace, HolderView, MovementView, OutboxBatch,
-    OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter, Watch,
+    Acknowledgement, AlertFilter, AlertPlace, ClaimView, DifferenceCount, DifferenceFilter, HolderPlace, HolderView,
+    MovementView, OutboxBatch, OutboxLimit, OutboxPlace, PublishedMark, Queries, QueryError, StockAsOf, StockFilter,
+    Watch,
 };
 use crate::store::kept::KeptAnswer;
 use crate::store::rows;
@@ -116,6 +118,19 @@ impl Queries for SqliteStore {
 
     async fn published_behind(&self, number: i64, limit: OutboxLimit) -> Result<Vec<OutboxBatch>, QueryError> {
         published::published_behind(&self.readers, number, limit).await
+    }
+
+    async fn differences(
+        &self,
+        filter: &DifferenceFilter,
+        after: Option<&DifferenceKey>,
+        limit: u32,
+    ) -> Result<Vec<(DifferenceKey, Difference)>, QueryError> {
+        audits::differences(&self.readers, filter, after, limit).await
+    }
+
+    async fn difference_counts(&self) -> Result<Vec<DifferenceCount>, QueryError> {
+        audits::difference_counts(&self.readers).await.map_err(unanswered)
     }
 
     async fn ping(&self) -> Result<(), QueryError> {

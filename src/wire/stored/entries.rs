@@ -9,6 +9,7 @@ use super::vocabulary::{self, read_optional, write_optional};
 use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine, Holder};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::Cause;
+use crate::domain::reconciliation::FigureSource;
 use crate::domain::stock::{Counters, Snapshot};
 use crate::domain::words::{Reference, Timestamp};
 use crate::ports::{DeadLetter, Position, Record};
@@ -17,6 +18,7 @@ const STOCK_CHANGED: u8 = 0;
 const LOW_STOCK: u8 = 1;
 const RESERVATION_RESULT: u8 = 2;
 const STOCK_SHORTAGE: u8 = 3;
+const STOCK_DRIFT: u8 = 4;
 
 /// What follows the numbers of an answer's line, as bits of one byte. Lines that were written before any could wait have
 /// the first bit or none.
@@ -73,6 +75,15 @@ pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v
                 writer.number(holder.reserved);
             }
         }
+        AnnouncementBody::StockDrift { key, source, field, ours, theirs, resolution } => {
+            writer.byte(STOCK_DRIFT);
+            writer.size(tables.key(key));
+            writer.text(source.as_str());
+            vocabulary::write(writer, *field);
+            writer.number(*ours);
+            writer.optional_number(*theirs);
+            write_optional(writer, *resolution);
+        }
     }
 }
 
@@ -107,6 +118,14 @@ pub(super) fn read_announcement(reader: &mut Reader<'_>, tables: &ReadTables) ->
             reserved: reader.number()?,
             short: reader.number()?,
             claims: reader.list(read_holder)?,
+        },
+        STOCK_DRIFT => AnnouncementBody::StockDrift {
+            key: tables.key(reader.size()?)?,
+            source: FigureSource::named(reader.text()?),
+            field: vocabulary::read(reader)?,
+            ours: reader.number()?,
+            theirs: reader.optional_number()?,
+            resolution: read_optional(reader)?,
         },
         other => return Err(Damaged(format!("no announcement has the number {other}"))),
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Damaged;
 use super::bytes::{Reader, Writer};
+use super::reconciliation;
 use super::tables::{ReadTables, Tables};
 use super::vocabulary::{self, read_optional, write_optional};
 use crate::domain::claim::ClaimKey;
@@ -90,6 +91,7 @@ pub(super) fn write<'v>(writer: &mut Writer, tables: &mut Tables<'v>, event: &'v
             writer.id(event.claim.reference.as_str());
             writer.number(event.deadline.0);
         }
+        Event::Reconciliation(event) => reconciliation::write(writer, tables, event),
     }
 }
 
@@ -167,6 +169,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tables: &ReadTables) -> Result<Event
             claim: ClaimKey { kind: vocabulary::read(reader)?, reference: read_reference(reader)? },
             deadline: Timestamp(reader.number()?),
         }),
+        EventType::Reconciliation => Event::Reconciliation(reconciliation::read(reader, tables)?),
     })
 }
 

@@ -8,6 +8,7 @@ mod bytes;
 mod entries;
 mod event;
 mod headers;
+mod reconciliation;
 mod tables;
 mod vocabulary;
 

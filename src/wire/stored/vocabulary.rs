@@ -6,6 +6,7 @@ use super::bytes::{Reader, Writer};
 use crate::domain::announce::{AnswerKind, AnswerOutcome, Reason};
 use crate::domain::claim::{ClaimKind, ClaimState};
 use crate::domain::event::{AdjustmentMode, EventType, Policy};
+use crate::domain::reconciliation::{Figure, Resolution};
 use crate::domain::stock::{Level, Status};
 use crate::ports::DeadLetterReason;
 
@@ -123,7 +124,24 @@ impl Word for EventType {
         Self::StockAdjusted,
         Self::StockSynced,
         Self::StockCounted,
+        Self::Reconciliation,
     ];
+}
+
+impl Word for Figure {
+    const WORDS: &'static [Self] = &[
+        Self::OnHand,
+        Self::CartHeld,
+        Self::OrderReserved,
+        Self::SafetyStock,
+        Self::Version,
+        Self::Level,
+        Self::Available,
+    ];
+}
+
+impl Word for Resolution {
+    const WORDS: &'static [Self] = &[Self::UseOurs];
 }
 
 impl Word for DeadLetterReason {
@@ -165,6 +183,8 @@ mod tests {
         complete(&DeadLetterReason::ALL);
         complete(&[Policy::All, Policy::Partial, Policy::Backorder]);
         complete(&AdjustmentMode::ALL);
-        complete(&[&EventType::INPUT[..], &[EventType::ClaimExpired]].concat());
+        complete(&Figure::ALL);
+        complete(&Resolution::ALL);
+        complete(&[&EventType::INPUT[..], &EventType::OWN].concat());
     }
 }

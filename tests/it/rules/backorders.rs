@@ -41,6 +41,7 @@ async fn changes(shop: &Shop, sku: &str) -> usize {
         AnnouncementBody::StockChanged { key, .. } => key.sku.as_str() == sku,
         AnnouncementBody::LowStock { .. }
         | AnnouncementBody::StockShortage { .. }
+        | AnnouncementBody::StockDrift { .. }
         | AnnouncementBody::ReservationResult(_) => false,
     };
     shop.announcements().await.iter().filter(|it| is_of(it)).count()
@@ -91,7 +92,8 @@ async fn those_who_waited_are_answered_after_the_event_by_its_cause_under_ids_of
             AnnouncementBody::ReservationResult(answer) => Some((announcement, answer)),
             AnnouncementBody::StockChanged { .. }
             | AnnouncementBody::LowStock { .. }
-            | AnnouncementBody::StockShortage { .. } => None,
+            | AnnouncementBody::StockShortage { .. }
+            | AnnouncementBody::StockDrift { .. } => None,
         })
         .collect();
     let references: Vec<&str> = answers.iter().map(|(_, answer)| answer.reference.as_str()).collect();

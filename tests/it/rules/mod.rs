@@ -18,6 +18,7 @@ mod orders_created;
 mod orders_fulfilled;
 mod orders_overtaken;
 mod races;
+mod reconciliation;
 mod returns;
 mod shortages;
 mod syncs;
@@ -111,7 +112,8 @@ pub async fn levels(shop: &Shop) -> Vec<String> {
         }
         AnnouncementBody::StockChanged { .. }
         | AnnouncementBody::ReservationResult(_)
-        | AnnouncementBody::StockShortage { .. } => None,
+        | AnnouncementBody::StockShortage { .. }
+        | AnnouncementBody::StockDrift { .. } => None,
     };
     shop.announcements().await.into_iter().filter_map(|announcement| level(announcement.body)).collect()
 }
@@ -126,6 +128,7 @@ pub async fn shortages(shop: &Shop) -> Vec<String> {
         }
         AnnouncementBody::StockChanged { .. }
         | AnnouncementBody::LowStock { .. }
+        | AnnouncementBody::StockDrift { .. }
         | AnnouncementBody::ReservationResult(_) => None,
     };
     shop.announcements().await.into_iter().filter_map(|announcement| shortage(announcement.body)).collect()

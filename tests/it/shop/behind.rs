@@ -198,6 +198,10 @@ pub enum Tampering<'a> {
     LettersAged { seconds: i64 },
     /// Lets the lease end so many seconds from now.
     LeaseEnds { in_seconds: i64 },
+    /// Says how many units of a SKU are there.
+    OnHand { sku: &'a str, units: i64 },
+    /// Says how often a SKU changed.
+    Version { sku: &'a str, version: i64 },
     /// Says what carts hold of a SKU.
     CartHeld { sku: &'a str, units: i64 },
     /// Says how low a SKU is.

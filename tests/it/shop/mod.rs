@@ -31,14 +31,20 @@ pub use on_sqlite::OnSqlite;
 use holdfast::bus::direct::{DirectLimits, DirectSource, DirectSubmitter, direct};
 use holdfast::domain::announce::{Announcement, AnnouncementBody, Answer};
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind};
+use holdfast::domain::reconciliation::{Decision, Difference, DifferenceKey};
 use holdfast::domain::rules::Rules;
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::engine::judge::Bench;
 use holdfast::engine::{self, Engine, Step};
-use holdfast::health::Liveness;
+use holdfast::health::{Liveness, Pulse};
 use holdfast::metrics::Metrics;
-use holdfast::ports::{BatchLimit, DeadLetter, Delivery, Entry, Outcome, Position, Queries, Record, Store};
+use holdfast::ports::{
+    BatchLimit, DeadLetter, Delivery, DifferenceFilter, Entry, Outcome, Position, Queries, Record, Store,
+};
+use holdfast::reconcile::{
+    BooksReport, BooksRound, Mended, OutsideReport, OutsideRound, Place, Planned, Survey, Terms, mend,
+};
 use holdfast::store::{Retention, Upkeep};
 use holdfast::sweeper::{self, Sweeper};
 use holdfast::wire::decode::{Decoded, Decoder};
@@ -61,6 +67,8 @@ pub struct ShopOn<K: StoreKind> {
     rules: Rules,
     submitter: DirectSubmitter,
     engine: Engine<DirectSource, K::Store>,
+    /// Counts rounds of reconciliation: a clock may stand still between two of them.
+    rounds: i64,
     /// Keeps the database until the shop that made it is gone.
     _place: Option<K::Place>,
 }
@@ -135,7 +143,7 @@ impl<K: StoreKind> ShopOn<K> {
             pulse: Liveness::new(std::time::Duration::from_secs(60)).watch("test"),
             stop: CancellationToken::new(),
         };
-        Self { url, store, metrics, rules, submitter, engine: Engine::new(source, parts), _place: None }
+        Self { url, store, metrics, rules, submitter, engine: Engine::new(source, parts), rounds: 0, _place: None }
     }
 
     /// Sends events as one batch; outcomes stand in their order.
@@ -180,6 +188,87 @@ impl<K: StoreKind> ShopOn<K> {
             tokio::select! {
                 biased;
                 swept = &mut round => return swept.expect("due claims should be readable"),
+                step = self.engine.step() => assert!(matches!(step, Ok(Step::Idle | Step::Committed(_))), "{step:?}"),
+            }
+        }
+    }
+
+    /// One round of comparing all rows with the books, while the engine steps.
+    pub async fn reconcile(&mut self) -> BooksReport {
+        let round = BooksRound::new(self.round().await, self.rules.ignore_cart_holds);
+        let (store, submitter, pulse) = self.comparing();
+        self.stepping(async move {
+            let mut round = round;
+            while round.step(&store, &submitter, &pulse).await.expect("rows should be comparable") {}
+            round.report
+        })
+        .await
+    }
+
+    /// One round of comparing all rows with another system, whose figures are CSV, while the engine steps.
+    pub async fn compare(&mut self, terms: Terms, figures: &str) -> OutsideReport {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), figures).expect("it can be written");
+        let figures = Place::File(file.path().to_owned()).read().await.expect("figures");
+        let round = OutsideRound::new(self.round().await, terms, figures);
+        let (store, submitter, pulse) = self.comparing();
+        self.stepping(async move {
+            let mut round = round;
+            while round.step(&store, &submitter, &pulse).await.expect("rows should be comparable") {}
+            round.report
+        })
+        .await
+    }
+
+    /// What there is to repair.
+    pub async fn survey(&self) -> Vec<Planned> {
+        let mut survey = Survey::new(self.rules.ignore_cart_holds);
+        let mut found = Vec::new();
+        while let Some(page) = survey.step(&self.store).await.expect("rows should be readable") {
+            found.extend(page);
+        }
+        found
+    }
+
+    /// Repairs a row, while the engine steps.
+    pub async fn mend(&mut self, planned: Planned, decision: Decision) -> Mended {
+        let round = self.round().await;
+        let (store, submitter, pulse) = self.comparing();
+        self.stepping(async move {
+            mend(&planned, &decision, round, &store, &submitter, &pulse).await.expect("it should be mended or refused")
+        })
+        .await
+    }
+
+    /// The open differences, each as `sku source.field: ours, theirs`.
+    pub async fn differences(&self) -> Vec<String> {
+        let found = self.store.differences(&DifferenceFilter::default(), None, 10_000).await;
+        let shown = |(key, open): &(DifferenceKey, Difference)| {
+            let theirs = open.theirs.map_or_else(|| "missing".to_owned(), |theirs| theirs.to_string());
+            format!("{} {}.{}: {}, {theirs}", key.key.sku, key.source.as_str(), key.field.as_str(), open.ours)
+        };
+        found.expect("the store should answer").iter().map(shown).collect()
+    }
+
+    /// The moment of a new round.
+    async fn round(&mut self) -> Timestamp {
+        self.rounds += 1;
+        let now = self.store.outbox_status().await.expect("the store should answer").now;
+        Timestamp(now.0 + self.rounds)
+    }
+
+    fn comparing(&self) -> (K::Store, DirectSubmitter, Pulse) {
+        let pulse = Liveness::new(std::time::Duration::from_secs(60)).watch("test");
+        (self.store.clone(), self.submitter.clone(), pulse)
+    }
+
+    /// Waits for something that hands work in, while the engine steps.
+    async fn stepping<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
                 step = self.engine.step() => assert!(matches!(step, Ok(Step::Idle | Step::Committed(_))), "{step:?}"),
             }
         }

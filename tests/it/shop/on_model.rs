@@ -98,6 +98,8 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         Tampering::LeaseEnds { in_seconds } => {
             tables.lease = tables.lease.map(|(lease, _)| (lease, now.plus_seconds(*in_seconds)));
         }
+        Tampering::OnHand { sku, units } => of_sku(tables, sku, |row| row.counters.on_hand = *units),
+        Tampering::Version { sku, version } => of_sku(tables, sku, |row| row.version = *version),
         Tampering::CartHeld { sku, units } => of_sku(tables, sku, |row| row.counters.cart_held = *units),
         Tampering::Level { sku, level } => of_sku(tables, sku, |row| row.level = *level),
         Tampering::HeldSince { of, seconds } => {

@@ -83,6 +83,10 @@ impl Dialect {
                 format!("update dead_letter set recorded_at = {}", from_now(-seconds))
             }
             Tampering::LeaseEnds { in_seconds } => format!("update relay set expires_at = {}", from_now(*in_seconds)),
+            Tampering::OnHand { sku, units } => format!("update stock set on_hand = {units} where sku = '{sku}'"),
+            Tampering::Version { sku, version } => {
+                format!("update stock set version = {version} where sku = '{sku}'")
+            }
             Tampering::CartHeld { sku, units } => format!("update stock set cart_held = {units} where sku = '{sku}'"),
             Tampering::Level { sku, level } => {
                 format!("update stock set level = '{}' where sku = '{sku}'", level.as_str())

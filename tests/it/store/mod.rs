@@ -2,6 +2,7 @@
 
 mod alerts;
 mod as_of;
+mod audits;
 mod claims;
 mod commits;
 mod crashes;

@@ -77,7 +77,8 @@ async fn numbers_stand_in_the_order_of_commits_and_each_writer_is_told_its_own()
         AnnouncementBody::StockChanged { version, .. } => Some(*version),
         AnnouncementBody::LowStock { .. }
         | AnnouncementBody::ReservationResult(_)
-        | AnnouncementBody::StockShortage { .. } => None,
+        | AnnouncementBody::StockShortage { .. }
+        | AnnouncementBody::StockDrift { .. } => None,
     });
     assert!(versions.eq(2..=101));
     shop.assert_sound().await;

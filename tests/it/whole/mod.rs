@@ -3,5 +3,6 @@
 mod alerts;
 mod crashes;
 mod page;
+mod reconciliation;
 mod replay;
 mod stream;

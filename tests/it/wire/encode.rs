@@ -10,6 +10,7 @@ use holdfast::domain::announce::{
 };
 use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimState};
 use holdfast::domain::event::{Cause, EventType, Trace};
+use holdfast::domain::reconciliation::{Figure, FigureSource, Resolution};
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
 use holdfast::domain::words::{StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, DeadLetterReason, Header, OutboxBatch, OutputRecord, Position, Record};
@@ -96,6 +97,12 @@ pub(super) fn answer(state: Option<ClaimState>, reason: Option<Reason>) -> Answe
     }
 }
 
+fn drift(cause: &Arc<Cause>, source: &str, theirs: Option<i64>, resolution: Option<Resolution>) -> Announcement {
+    let (key, source) = (StockKey::new("A", "default"), FigureSource::named(source));
+    let body = AnnouncementBody::StockDrift { key, source, field: Figure::Available, ours: 5, theirs, resolution };
+    Announcement { cause: cause.clone(), trace: Trace::default(), body }
+}
+
 fn announced(cause: &Arc<Cause>, answer: Answer) -> Announcement {
     Announcement { cause: cause.clone(), trace: Trace::default(), body: AnnouncementBody::ReservationResult(answer) }
 }
@@ -114,6 +121,8 @@ pub(super) fn everything() -> OutboxBatch {
         announced(&cause, answer(Some(ClaimState::Reserved), Some(Reason::InsufficientStock))),
         announced(&plain, answer(None, None)),
         stock_shortage(&cause, "A"),
+        drift(&cause, "wms", None, Some(Resolution::UseOurs)),
+        drift(&plain, "ledger", Some(-7), None),
     ])
 }
 
@@ -172,6 +181,12 @@ fn bodies_in_json_are_exactly_the_contract() {
         format!(
             r#"{{"seq":104,"sku":"A","location":"default","on_hand":3,"reserved":5,"short":2,"claims":[{{"kind":"order","reference":"O-1","reserved":4}},{{"kind":"cart","reference":"C-1","reserved":1}}],{cause},{recorded}}}"#
         ),
+        format!(
+            r#"{{"seq":105,"sku":"A","location":"default","source":"wms","field":"available","ours":5,"resolution":"use_ours",{cause},{recorded}}}"#
+        ),
+        format!(
+            r#"{{"seq":106,"sku":"A","location":"default","source":"ledger","field":"available","ours":5,"theirs":-7,"cause":{{"type":"order-created","id":"e-1","source":"shop"}},{recorded}}}"#
+        ),
     ];
     let texts: Vec<String> =
         records.iter().map(|record| String::from_utf8(record.payload.clone().unwrap()).unwrap()).collect();
@@ -211,7 +226,7 @@ fn bodies_have_the_fields_of_their_schema_in_order() {
 #[test]
 fn bodies_in_avro_say_the_same_as_in_json() {
     let [json, avro] = encoders().map(|encoder| encoder.encode(&everything()));
-    assert_eq!(json.len(), 5);
+    assert_eq!(json.len(), 7);
     for (from_json, from_avro) in json.iter().zip(&avro) {
         let schema = schema(&from_avro.topic);
         let payload = from_avro.payload.as_deref().unwrap();
@@ -294,7 +309,7 @@ fn dead_letters_keep_what_came_and_say_why() {
     for encoder in encoders() {
         let records = encoder.encode(&batch);
         let [.., letter, tombstone] = &records[..] else { panic!() };
-        assert_eq!(records.len(), 7);
+        assert_eq!(records.len(), 9);
         assert_eq!(&*letter.topic, "inventory-dead-letters");
         assert_eq!((&letter.key, &letter.payload), (&original.key, &original.payload));
         assert_eq!(letter.headers[..2], original.headers);

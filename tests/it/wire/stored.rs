@@ -7,9 +7,11 @@ use holdfast::domain::announce::{
 };
 use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimState, Remembered};
 use holdfast::domain::event::{
-    AdjustmentMode, CartUpdated, Cause, ClaimExpired, Event, EventType, OrderCancelled, OrderCreated, OrderShipped,
-    Policy, ReturnReceived, SkuRegistered, StockAdjusted, StockCounted, StockReceived, StockSynced, Trace,
+    AdjustmentMode, CartUpdated, Cause, ClaimExpired, Comparison, Event, EventType, OrderCancelled, OrderCreated,
+    OrderShipped, Policy, Reconciliation, ReconciliationTask, ReturnReceived, SkuRegistered, StockAdjusted,
+    StockCounted, StockReceived, StockSynced, Taking, Trace,
 };
+use holdfast::domain::reconciliation::{Decision, Figure, FigureSource, Resolution};
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
 use holdfast::domain::words::{Line, Reference, StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, DeadLetterReason, Position, Record};
@@ -52,7 +54,7 @@ fn lines() -> BoxedStrategy<Vec<Line>> {
 }
 
 fn event_types() -> BoxedStrategy<EventType> {
-    prop_oneof![select(&EventType::INPUT[..]), Just(EventType::ClaimExpired)].boxed()
+    prop_oneof![select(&EventType::INPUT[..]), select(&EventType::OWN[..])].boxed()
 }
 
 fn causes() -> BoxedStrategy<Arc<Cause>> {
@@ -114,6 +116,35 @@ fn holders() -> BoxedStrategy<Holder> {
     (select(&ClaimKind::ALL[..]), reference(), number()).prop_map(holder).boxed()
 }
 
+fn sources() -> BoxedStrategy<FigureSource> {
+    prop_oneof![select(&FigureSource::INSIDE[..]), Just(FigureSource::named("wms"))].boxed()
+}
+
+fn decisions() -> BoxedStrategy<Decision> {
+    let decision = |(operator, reason): (Option<String>, String)| Decision {
+        operator: operator.map(Into::into),
+        reason: reason.into(),
+    };
+    (option::of(any::<String>()), any::<String>()).prop_map(decision).boxed()
+}
+
+fn tasks() -> BoxedStrategy<ReconciliationTask> {
+    let comparison = (any::<String>(), option::of(number()), number(), option::of(number()), option::of(decisions()))
+        .prop_map(|(source, theirs, tolerance, alert_threshold, use_ours)| {
+            let source = source.into();
+            ReconciliationTask::CompareFigure(Comparison { source, theirs, tolerance, alert_threshold, use_ours })
+        });
+    let taking = (any::<String>(), [number(), number(), number(), number()], any::<bool>(), decisions()).prop_map(
+        |(source, [ours, theirs, version, max_amount], may_raise, decision)| {
+            let source = source.into();
+            ReconciliationTask::TakeTheirs(Taking { source, ours, theirs, version, max_amount, may_raise, decision })
+        },
+    );
+    let rebuild =
+        (number(), decisions()).prop_map(|(version, decision)| ReconciliationTask::Rebuild { version, decision });
+    prop_oneof![Just(ReconciliationTask::CompareBooks), comparison, taking, rebuild].boxed()
+}
+
 fn bodies() -> BoxedStrategy<AnnouncementBody> {
     let levels = || select(&Level::ALL[..]);
     prop_oneof![
@@ -143,6 +174,17 @@ fn bodies() -> BoxedStrategy<AnnouncementBody> {
                 claims
             }
         ),
+        (
+            key(),
+            sources(),
+            select(&Figure::ALL[..]),
+            number(),
+            option::of(number()),
+            option::of(select(&Resolution::ALL[..]))
+        )
+            .prop_map(|(key, source, field, ours, theirs, resolution)| {
+                AnnouncementBody::StockDrift { key, source, field, ours, theirs, resolution }
+            }),
     ]
     .boxed()
 }
@@ -234,9 +276,10 @@ fn events() -> BoxedStrategy<Event> {
         Event::ClaimExpired(ClaimExpired { claim: ClaimKey { kind, reference }, deadline: Timestamp(deadline) })
     });
     let confirmed = reference().prop_map(|order| Event::OrderConfirmed { order });
+    let reconciled = (key(), tasks()).prop_map(|(key, task)| Event::Reconciliation(Reconciliation { key, task }));
     let of_orders = prop_oneof![created, updated, cancelled, confirmed, shipped, returned];
     let of_goods = prop_oneof![registered, received, adjusted, synced, counted];
-    prop_oneof![of_orders, of_goods, expired].boxed()
+    prop_oneof![of_orders, of_goods, expired, reconciled].boxed()
 }
 
 proptest! {

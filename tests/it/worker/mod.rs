@@ -11,5 +11,6 @@ mod file;
 pub mod installation;
 mod nats;
 mod progress;
+mod reconciliation;
 mod registry;
 mod start;
