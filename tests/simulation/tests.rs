@@ -26,7 +26,7 @@ fn assert_holds(seeds: RangeInclusive<u64>) -> Hits {
     for seed in seeds {
         let report = simulator.run(&case_of(seed));
         let told: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
-        assert_eq!(told, Vec::<String>::new(), "seed {seed}; all of it: make simulate ARGS='--seed {seed}'");
+        assert_eq!(told, Vec::<String>::new(), "seed {seed}; all of it: make simulate ARGS=--seed={seed}");
         hits.add(&report.hits);
     }
     hits

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use holdfast::store::CHECKS;
+
 use super::installation::Installation;
 
 /// Runs a command of the binary on a terminal of its own; what it wrote there comes back as standard output.
@@ -22,8 +24,8 @@ fn on_a_terminal(installation: &Installation, arguments: &str) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_and_replay_show_a_bar_on_a_terminal_only() {
     let installation = Installation::new().await;
-    for (arguments, shown) in
-        [("verify", "  counters equal the sum"), ("replay --from start --dry-run", "partitions looked at")]
+    let checked = format!("/{CHECKS}  counters equal the sum");
+    for (arguments, shown) in [("verify", checked.as_str()), ("replay --from start --dry-run", "partitions looked at")]
     {
         let there = on_a_terminal(&installation, arguments);
         let text = String::from_utf8_lossy(&there.stdout);
