@@ -38,6 +38,8 @@ mod on_postgres_kafka;
 mod on_postgres_nats;
 mod on_sqlite;
 mod on_sqlite_local;
+#[path = "../reference/mod.rs"]
+mod reference;
 mod relay;
 mod retail;
 mod schema;

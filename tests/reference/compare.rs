@@ -1,0 +1,130 @@
+//! The real core beside the model: the same events, and after each of them the same of everything that can be seen.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use holdfast::domain::books::{Books, Fold};
+use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
+use holdfast::domain::event::Envelope;
+use holdfast::domain::rules::Rules;
+use holdfast::domain::stock::StockRow;
+use holdfast::domain::words::{StockKey, Timestamp};
+
+use super::convert::{self, SeenClaims};
+use super::inputs::Place;
+use super::model::{Row, World};
+use super::outputs::{Announcement, Ended, Movement, Outcome};
+
+/// Rows as a database keeps them: a fold sees those that its events name and no other.
+#[derive(Default)]
+pub struct Kept {
+    stock: BTreeMap<StockKey, StockRow>,
+    claims: BTreeMap<ClaimKey, Claim>,
+}
+
+impl Kept {
+    /// Folds one batch as one transaction, and says what each event did.
+    pub fn deliver(&mut self, rules: &Rules, now: i64, batch: &[Envelope]) -> Vec<Outcome> {
+        let mut fold = Fold::new(rules, Timestamp(now), self.load(batch));
+        let mut outcomes = Vec::new();
+        for envelope in batch {
+            let (movements, announcements) = (fold.effects.movements.len(), fold.effects.announcements.len());
+            let verdict = fold.apply(envelope).unwrap_or_else(|broken| panic!("{broken}"));
+            outcomes.push(Outcome {
+                ended: convert::ended(verdict),
+                movements: fold.effects.movements[movements..].iter().map(convert::movement).collect(),
+                announcements: fold.effects.announcements[announcements..].iter().map(convert::announcement).collect(),
+            });
+        }
+        self.keep(fold);
+        outcomes
+    }
+
+    fn load(&self, batch: &[Envelope]) -> Books {
+        let named = batch.iter().flat_map(|told| told.event.claim_key().into_iter().chain(told.event.cart_key()));
+        let claims: HashMap<ClaimKey, Claim> = named
+            .filter_map(|key| self.claims.get_key_value(&key))
+            .map(|(key, claim)| (key.clone(), claim.clone()))
+            .collect();
+        let of_claims = claims.values().flat_map(|claim| claim.lines.keys());
+        let rows: BTreeSet<&StockKey> =
+            batch.iter().flat_map(|told| told.event.stock_keys()).chain(of_claims).collect();
+        let stock = rows.into_iter().filter_map(|key| self.stock.get_key_value(key));
+        Books { stock: stock.map(|(key, row)| (key.clone(), row.clone())).collect(), claims }
+    }
+
+    /// Only what the effects name is written, as in a database.
+    fn keep(&mut self, fold: Fold<'_>) {
+        let Fold { books, effects, .. } = fold;
+        for key in effects.created.iter().chain(&effects.settings).chain(&effects.counted) {
+            self.stock.insert(key.clone(), books.stock[key].clone());
+        }
+        for key in &effects.claims {
+            let Some(claim) = books.claims.get(key) else { continue };
+            let mut written = claim.clone();
+            written.lines.retain(|_, line| *line != ClaimLine::default());
+            written.revision += 1;
+            self.claims.insert(key.clone(), written);
+        }
+    }
+
+    fn seen(&self) -> (BTreeMap<Place, Row>, SeenClaims) {
+        let rows = self.stock.iter().map(|(key, row)| (convert::place(key), convert::row(row)));
+        let named = |key: &ClaimKey| (key.kind.as_str(), key.reference.to_string());
+        let claims = self.claims.iter().map(|(key, claim)| (named(key), convert::claim(claim)));
+        (rows.collect(), claims.collect())
+    }
+}
+
+/// The model and two cores: one that gets its events one by one, one that gets them in batches.
+pub struct Race {
+    rules: Rules,
+    /// The model.
+    pub world: World,
+    single: Kept,
+    batched: Kept,
+}
+
+impl Race {
+    /// All three empty.
+    pub fn new(rules: Rules) -> Self {
+        let world = World::new(convert::settings(&rules));
+        Self { rules, world, single: Kept::default(), batched: Kept::default() }
+    }
+
+    /// Gives a batch to all three and says what the model did with each event.
+    ///
+    /// # Errors
+    /// The first difference, with the event.
+    pub fn run(&mut self, now: i64, batch: &[Envelope]) -> Result<Vec<Outcome>, String> {
+        let mut expected = Vec::new();
+        for envelope in batch {
+            let outcome = self.world.apply(&convert::told(envelope), now);
+            let single = self.single.deliver(&self.rules, now, std::slice::from_ref(envelope));
+            same(&outcome, &single[0]).map_err(|what| format!("one by one, {what}\nof {:?}", envelope.event))?;
+            self.same_state(&self.single).map_err(|what| format!("one by one, {what}\nafter {:?}", envelope.event))?;
+            expected.push(outcome);
+        }
+        let batched = self.batched.deliver(&self.rules, now, batch);
+        for ((expected, found), envelope) in expected.iter().zip(&batched).zip(batch) {
+            same(expected, found).map_err(|what| format!("in a batch, {what}\nof {:?}", envelope.event))?;
+        }
+        self.same_state(&self.batched).map_err(|what| format!("after a batch, {what}\n{batch:#?}"))?;
+        Ok(expected)
+    }
+
+    fn same_state(&self, kept: &Kept) -> Result<(), String> {
+        let (rows, claims) = kept.seen();
+        equal("stock rows", &self.world.rows, &rows)?;
+        equal("claims", &convert::claims(&self.world), &claims)
+    }
+}
+
+fn same(model: &Outcome, core: &Outcome) -> Result<(), String> {
+    equal::<Vec<Movement>>("movements", &model.movements, &core.movements)?;
+    equal::<Vec<Announcement>>("announcements", &model.announcements, &core.announcements)?;
+    equal::<Ended>("verdicts", &model.ended, &core.ended)
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, model: &T, core: &T) -> Result<(), String> {
+    if model == core { Ok(()) } else { Err(format!("{what} differ\nmodel: {model:#?}\n core: {core:#?}")) }
+}

@@ -1,0 +1,220 @@
+//! Section 5: settings, receipts, corrections, counts and returns.
+
+use super::inputs::{Adjusted, Place, Registered, SECOND};
+use super::model::{Row, Said, World};
+use super::outputs::{Answer, AnswerLine, Body, Ended, first_reason};
+
+impl World {
+    /// `sku-registered`.
+    pub fn registered(&mut self, event: &Registered) -> Said {
+        let known = self.rows.get(&event.place);
+        let last = known.and_then(|row| row.sku_version);
+        if matches!((event.version, last), (Some(told), Some(last)) if told <= last) {
+            return Said::ignored();
+        }
+        let old = known.cloned().unwrap_or_else(Row::nothing);
+        let mut row = old.clone();
+        row.name = event.name.clone().or(row.name);
+        row.numbers.safety_stock = event.safety_stock.unwrap_or(row.numbers.safety_stock);
+        row.warning = event.warning.unwrap_or(row.warning);
+        row.critical = event.critical.unwrap_or(row.critical);
+        row.max_stock = event.max_stock.or(row.max_stock);
+        row.status = event.status.unwrap_or(row.status);
+        row.sku_version = event.version.or(row.sku_version);
+        if row.critical > row.warning {
+            return refused(&event.place.0, "invalid_thresholds", Vec::new());
+        }
+        if known.is_none() {
+            row.numbers.on_hand = event.initial.unwrap_or(0);
+        } else if row == old {
+            return Said::ignored();
+        }
+        self.rows.insert(event.place.clone(), row);
+        Said::silently()
+    }
+
+    /// `stock-received`.
+    pub fn received(&mut self, receipt: &str, lines: &[(Place, i64)]) -> Said {
+        let done = self.receipts.get(receipt).cloned().unwrap_or_default();
+        let fresh: Vec<&(Place, i64)> = lines.iter().filter(|line| !done.contains_key(&line.0)).collect();
+        if fresh.is_empty() {
+            return Said::ignored();
+        }
+        let mut answered = Vec::new();
+        for (place, quantity) in fresh {
+            if self.rows.contains_key(place) {
+                self.row(place).numbers.on_hand += quantity;
+                self.receipts.entry(receipt.to_owned()).or_default().insert(place.clone(), *quantity);
+                answered.push(AnswerLine { available: 0, ..self.answer_line(place, *quantity, *quantity) });
+            } else {
+                answered.push(AnswerLine { reason: Some("unknown_sku"), ..self.answer_line(place, *quantity, 0) });
+            }
+        }
+        let unknown: Vec<AnswerLine> = answered.iter().filter(|line| line.reason.is_some()).cloned().collect();
+        if unknown.is_empty() {
+            return Said::silently();
+        }
+        let outcome = if unknown.len() == answered.len() { "refused" } else { "partial" };
+        Said::answered(stock_answer(receipt, outcome, first_reason(&unknown), unknown))
+    }
+
+    /// `stock-adjusted`.
+    pub fn adjusted(&mut self, event: &Adjusted) -> Said {
+        if self.corrections.contains(&("stock-adjusted", event.adjustment.clone())) {
+            return Said::ignored();
+        }
+        let Some(row) = self.rows.get(&event.place) else {
+            return self.refuse_row(&event.adjustment, &event.place, event.quantity, "unknown_sku");
+        };
+        let result = match event.mode {
+            "increase" => row.numbers.on_hand + event.quantity,
+            "decrease" => row.numbers.on_hand - event.quantity,
+            _ => event.quantity,
+        };
+        let mismatch = match event.expected_version {
+            Some(expected) => expected != row.version,
+            None => event.mode == "set",
+        };
+        let reason = if mismatch {
+            Some("version_mismatch")
+        } else if event.mode != "increase" && result < row.numbers.reserved() {
+            Some("insufficient_stock")
+        } else if event.mode != "decrease" && row.max_stock.is_some_and(|most| result > most) {
+            Some("over_max")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return self.refuse_row(&event.adjustment, &event.place, event.quantity, reason);
+        }
+        self.row(&event.place).numbers.on_hand = result;
+        self.corrections.insert(("stock-adjusted", event.adjustment.clone()));
+        Said::silently()
+    }
+
+    /// `stock-synced`.
+    pub fn synced(&mut self, trace: &str, place: &Place, delta: i64) -> Said {
+        if self.corrections.contains(&("stock-synced", trace.to_owned())) {
+            return Said::ignored();
+        }
+        let Some(row) = self.rows.get(place) else { return self.refuse_row(trace, place, delta.abs(), "unknown_sku") };
+        if row.numbers.on_hand + delta < 0 {
+            return self.refuse_row(trace, place, delta.abs(), "insufficient_stock");
+        }
+        self.row(place).numbers.on_hand += delta;
+        self.corrections.insert(("stock-synced", trace.to_owned()));
+        Said { short: Some(place.clone()), ..Said::silently() }
+    }
+
+    /// `stock-counted`.
+    pub fn counted(&mut self, count: &str, place: &Place, quantity: i64, counted_at: i64, now: i64) -> Said {
+        if self.corrections.contains(&("stock-counted", count.to_owned())) {
+            return Said::ignored();
+        }
+        if counted_at > now || now - counted_at > self.settings.count_max_age * SECOND {
+            return Said { ended: Ended::DeadLettered("impossible_time"), ..Said::ignored() };
+        }
+        let Some(row) = self.rows.get(place) else { return self.refuse_row(count, place, quantity, "unknown_sku") };
+        let recorded_before = self.ledger.iter().filter(|entry| entry.0 == *place && entry.1 <= counted_at);
+        let change = quantity - recorded_before.map(|entry| entry.2).sum::<i64>();
+        if row.numbers.on_hand + change < 0 {
+            return self.refuse_row(count, place, quantity, "insufficient_stock");
+        }
+        self.row(place).numbers.on_hand += change;
+        self.corrections.insert(("stock-counted", count.to_owned()));
+        Said { short: Some(place.clone()), ..Said::silently() }
+    }
+
+    /// `return-received`.
+    pub fn returned(&mut self, returned: &str, name: &str, lines: &[(Place, i64)], resellable: bool) -> Said {
+        let answer = |outcome, state, lines| Answer {
+            kind: "return",
+            reference: returned.to_owned(),
+            request_version: None,
+            outcome,
+            state,
+            reason: None,
+            lines,
+            expires_at: None,
+        };
+        let Some(mut order) = self.orders.get(name).filter(|order| order.state != "awaited").cloned() else {
+            return Said::answered(answer("conflict", None, Vec::new()));
+        };
+        let done = self.returns.get(returned).cloned().unwrap_or_default();
+        let fresh: Vec<&(Place, i64)> = lines.iter().filter(|line| !done.contains_key(&line.0)).collect();
+        if fresh.is_empty() {
+            return Said::ignored();
+        }
+        let mut answered = Vec::new();
+        for (place, quantity) in fresh {
+            let granted = match order.lines.get_mut(place) {
+                Some(line) => {
+                    let granted = (*quantity).min(line.shipped - line.returned);
+                    line.returned += granted;
+                    granted
+                }
+                None => 0,
+            };
+            if granted > 0 {
+                self.returns.entry(returned.to_owned()).or_default().insert(place.clone(), granted);
+                if resellable {
+                    self.row(place).numbers.on_hand += granted;
+                }
+            }
+            answered.push(self.answer_line(place, *quantity, granted));
+        }
+        let state = Some(order.state);
+        self.orders.insert(name.to_owned(), order);
+        Said::answered(answer("returned", state, answered))
+    }
+
+    /// `stock-shortage`, where more is reserved than is on hand.
+    pub fn shortage(&self, place: &Place) -> Option<Body> {
+        let numbers = self.rows[place].numbers;
+        let short = numbers.reserved() - numbers.on_hand;
+        if short <= 0 {
+            return None;
+        }
+        let of = |kind: &'static str| {
+            let claims = if kind == "cart" { &self.carts } else { &self.orders };
+            claims.iter().filter_map(move |(name, claim)| {
+                let reserved = claim.lines.get(place)?.reserved;
+                // The latest deadline first, none at all last.
+                let age = claim.deadline.map_or((1, 0), |deadline| (0, -deadline));
+                (reserved > 0).then(|| (age, kind, name.clone(), reserved))
+            })
+        };
+        let mut claims: Vec<_> = of("cart").chain(of("order")).collect();
+        claims.sort();
+        let claims = claims.into_iter().map(|(_, kind, name, reserved)| (kind, name, reserved)).collect();
+        let (on_hand, reserved) = (numbers.on_hand, numbers.reserved());
+        Some(Body::Shortage { place: place.clone(), on_hand, reserved, short, claims })
+    }
+
+    fn refuse_row(&self, key: &str, place: &Place, requested: i64, reason: &'static str) -> Said {
+        let line = AnswerLine { reason: Some(reason), ..self.answer_line(place, requested, 0) };
+        refused(key, reason, vec![line])
+    }
+}
+
+fn refused(reference: &str, reason: &'static str, lines: Vec<AnswerLine>) -> Said {
+    Said::answered(stock_answer(reference, "refused", Some(reason), lines))
+}
+
+fn stock_answer(
+    reference: &str,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    lines: Vec<AnswerLine>,
+) -> Answer {
+    Answer {
+        kind: "stock",
+        reference: reference.to_owned(),
+        request_version: None,
+        outcome,
+        state: None,
+        reason,
+        lines,
+        expires_at: None,
+    }
+}
