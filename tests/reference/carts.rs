@@ -12,22 +12,24 @@ impl World {
         &mut self,
         (name, version, ttl): (&str, Option<i64>, Option<i64>),
         lines: &[(Place, i64)],
-        time: Option<i64>,
+        (time, own_time): (Option<i64>, bool),
         now: i64,
     ) -> Said {
         if !self.settings.carts_hold {
             return Said::ignored();
         }
         let mut cart = self.carts.get(name).cloned().unwrap_or_else(|| Claim::new("released"));
+        let time = time.unwrap_or(now);
         let stale = match version {
             Some(version) => cart.version.is_some_and(|known| version <= known),
-            None => matches!((time, cart.time), (Some(time), Some(known)) if time <= known),
+            // Of two with the same time of their own the first stands; otherwise the later arrival.
+            None => cart.time.is_some_and(|known| time < known || (own_time && time == known)),
         };
         if stale {
             return Said::ignored();
         }
         cart.version = version.or(cart.version);
-        cart.time = time.or(cart.time);
+        cart.time = cart.time.max(Some(time));
         let answer = |outcome, state, lines: Vec<AnswerLine>, deadline| Answer {
             kind: "cart",
             reference: name.to_owned(),
@@ -44,16 +46,16 @@ impl World {
             return Said::answered(conflict);
         }
         let ttl = ttl.map_or(self.settings.cart_ttl, |ttl| ttl.min(self.settings.cart_ttl));
-        let too_old = time.is_some_and(|time| now - time > ttl * SECOND);
+        let too_old = now - time > ttl * SECOND;
         self.decrease_cart(&mut cart, lines);
         let answered = self.increase_cart(&mut cart, lines, too_old);
         if cart.holds() {
             let first = *cart.first_held.get_or_insert(now);
             cart.state = "held";
-            let latest = first + self.settings.cart_max_hold * SECOND;
-            if !too_old || cart.deadline.is_none() {
-                cart.deadline = Some(latest.min(now + ttl * SECOND));
-            }
+            let deadline = (first + self.settings.cart_max_hold * SECOND).min(now + ttl * SECOND);
+            // What only releases gives no more time either.
+            let most = cart.deadline.filter(|_| too_old).unwrap_or(deadline);
+            cart.deadline = Some(deadline.min(most));
         } else {
             cart.state = "released";
             cart.first_held = None;
@@ -89,8 +91,10 @@ impl World {
     fn increase_cart(&mut self, cart: &mut Claim, lines: &[(Place, i64)], too_old: bool) -> Vec<AnswerLine> {
         let mut answered = Vec::new();
         for (place, wanted) in lines {
+            let elsewhere = |other: &Place| other.0 == place.0 && other != place;
+            let of_the_sku: i64 = cart.lines.iter().filter(|line| elsewhere(line.0)).map(|line| line.1.reserved).sum();
             let line = cart.lines.entry(place.clone()).or_default();
-            let could_have = self.free(place) + line.reserved;
+            let could_have = self.free_with(place, line.reserved);
             let more = wanted - line.reserved;
             let mut reason = None;
             if more > 0 {
@@ -98,7 +102,7 @@ impl World {
                     Some(reason)
                 } else if too_old {
                     Some("too_old")
-                } else if self.settings.cart_cap.is_some_and(|cap| *wanted > cap) {
+                } else if self.settings.cart_cap.is_some_and(|cap| wanted + of_the_sku > cap) {
                     Some("over_cap")
                 } else if could_have < *wanted {
                     Some("insufficient_stock")
@@ -114,7 +118,7 @@ impl World {
                 place: place.clone(),
                 requested: *wanted,
                 granted: line.reserved,
-                available: could_have.max(0),
+                available: could_have,
                 waiting: 0,
                 reason,
             });

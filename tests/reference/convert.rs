@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine, Movement};
 use holdfast::domain::claim::{Claim, ClaimKind, ClaimLine};
-use holdfast::domain::event::{Cause, Envelope, Event, Policy, Trace};
+use holdfast::domain::event::{Cause, Envelope, Event, Policy, ToldAt, Trace};
 use holdfast::domain::rules::{DeductOn, Rules};
 use holdfast::domain::stock::{Counters, Snapshot, StockRow};
 use holdfast::domain::verdict::Verdict;
@@ -58,6 +58,7 @@ pub fn told(envelope: &Envelope) -> Told {
     Told {
         cause: cause(&envelope.cause, &envelope.trace),
         time: envelope.told_at.time().map(|time| time.0),
+        own_time: matches!(envelope.told_at, ToldAt::Publisher(_)),
         input: input(&envelope.event),
     }
 }

@@ -4,49 +4,68 @@ use super::inputs::{Lines, Place, Told};
 use super::model::{Claim, Line, Said, World};
 use super::outputs::{Answer, AnswerLine, first_reason};
 
+/// Events that may wait for one order, and refused shipments that it remembers.
+const MOST_KEPT: usize = 1_000;
+
 impl World {
     /// `order-confirmed`.
     pub fn confirmed(&mut self, told: &Told, name: &str) -> Said {
-        let Some(mut order) = self.order_that_came(told, name) else { return Said::silently() };
+        let mut order = match self.order_that_came(told, name) {
+            Ok(order) => order,
+            Err(said) => return said,
+        };
         match order.state {
             "refused" => return conflict(name, &order, None),
             "cancelled" => return conflict(name, &order, Some("closed")),
+            _ if order.confirmed => return Said::ignored(),
             "expired" => {
-                if let Err(lost) = self.reserve_again(name, &mut order) {
-                    return lost;
+                if let Err(short) = self.reserve_again(&mut order) {
+                    order.confirmed = true;
+                    return self.lose(name, order, short);
                 }
             }
-            _ if order.confirmed => return Said::ignored(),
             _ => {}
         }
         order.confirmed = true;
-        if order.state == "reserved" && self.settings.deduct_on == "confirmed" {
+        let deducts = self.settings.deduct_on != "shipped";
+        if deducts {
+            // Also what a shipment left reserved.
             let places: Vec<Place> = order.lines.keys().cloned().collect();
             for place in places {
                 let all = order.lines[&place].reserved;
                 self.deduct(&mut order, &place, all);
             }
-            order.state = "deducted";
-        } else if order.state == "reserved" {
-            order.state = "confirmed";
+        }
+        if order.state == "reserved" {
+            order.state = if deducts { "deducted" } else { "confirmed" };
         }
         order.deadline = None;
-        let lines = self.answer_lines(&order, |line| (line.requested, line.held()));
+        let asked_for = |line: &Line| (line.requested > 0).then(|| (line.requested, line.held().min(line.requested)));
+        let lines = self.answer_lines(&order, asked_for);
         self.keep(name, order, None, "confirmed", lines)
     }
 
     /// `order-shipped`.
     pub fn shipped(&mut self, told: &Told, name: &str, shipment: &str, lines: Option<&[(Place, i64)]>) -> Said {
-        let Some(mut order) = self.order_that_came(told, name) else { return Said::silently() };
+        let mut order = match self.order_that_came(told, name) {
+            Ok(order) => order,
+            Err(said) => return said,
+        };
         if order.shipments.contains(shipment) {
             return Said::ignored();
         }
+        // Whatever the answer is, the same shipment gets no other.
+        if order.shipments.len() < MOST_KEPT {
+            order.shipments.insert(shipment.to_owned());
+        }
+        let lapsed = |line: &(Place, i64)| order.lines.get(&line.0).is_some_and(|line| line.lapsed > 0);
+        let names_lapsed = lines.is_none_or(|lines| lines.iter().any(lapsed));
         match order.state {
-            "refused" | "shipped" => return conflict(name, &order, None),
-            "cancelled" => return conflict(name, &order, Some("closed")),
-            "expired" => {
-                if let Err(lost) = self.reserve_again(name, &mut order) {
-                    return lost;
+            "refused" | "shipped" => return self.keep_conflict(name, order, None, Vec::new()),
+            "cancelled" => return self.keep_conflict(name, order, Some("closed"), Vec::new()),
+            "expired" if order.lost || names_lapsed => {
+                if let Err(short) = self.reserve_again(&mut order) {
+                    return self.lose(name, order, short);
                 }
             }
             _ => {}
@@ -58,7 +77,7 @@ impl World {
             .map(|(place, line)| (place.clone(), line.unshipped()))
             .collect();
         let lines = lines.unwrap_or(&everything);
-        let mut answered = Vec::new();
+        let mut got = Vec::new();
         for (place, quantity) in lines {
             let units = order.lines.get(place).map_or(0, |line| quantity.min(&line.unshipped()).to_owned());
             if units > 0 {
@@ -66,10 +85,12 @@ impl World {
                 self.deduct(&mut order, place, from_reserved);
                 order.lines.get_mut(place).expect("it ships").shipped += units;
             }
-            answered.push(self.answer_line(place, *quantity, units));
+            got.push((place, *quantity, units));
         }
+        let answered: Vec<AnswerLine> =
+            got.into_iter().map(|(place, quantity, units)| self.done_line(&order, place, quantity, units)).collect();
         if answered.iter().all(|line| line.granted == 0) {
-            return conflict(name, &order, None);
+            return self.keep_conflict(name, order, None, answered);
         }
         order.shipments.insert(shipment.to_owned());
         order.deadline = None;
@@ -82,22 +103,30 @@ impl World {
     pub fn cancelled(&mut self, told: &Told, name: &str, version: Option<i64>, lines: Option<&[(Place, i64)]>) -> Said {
         let known = self.orders.get(name);
         if known.is_none_or(|order| order.state == "awaited") && lines.is_none() {
-            self.orders.insert(name.to_owned(), Claim::new("cancelled"));
+            // What waits for the order goes on waiting, for its answer.
+            self.orders.entry(name.to_owned()).or_insert_with(|| Claim::new("awaited")).state = "cancelled";
             return Said::silently();
         }
         if known.is_some_and(|order| order.state == "cancelled") {
             return Said::ignored();
         }
-        let Some(mut order) = self.order_that_came(told, name) else { return Said::silently() };
-        if matches!((version, order.version), (Some(told), Some(known)) if told < known) {
+        let order = match self.order_that_came(told, name) {
+            Ok(order) => order,
+            Err(said) => return said,
+        };
+        let stale = matches!((version, order.version), (Some(told), Some(known)) if told < known);
+        if stale || lines.is_some_and(|lines| said_before(&order, lines)) {
             return Said::ignored();
         }
         if order.state == "shipped" {
-            return conflict(name, &order, None);
+            return Said::answered(Answer {
+                request_version: version,
+                ..plain_answer(name, &order, "conflict", Vec::new())
+            });
         }
         match lines {
             None => self.cancel_all(name, order, version),
-            Some(lines) => self.cancel_part(name, &mut order, version, lines),
+            Some(lines) => self.cancel_part(name, order, version, lines),
         }
     }
 
@@ -105,43 +134,59 @@ impl World {
         let mut answered = Vec::new();
         let places: Vec<Place> = order.lines.keys().cloned().collect();
         for place in places {
-            let units = order.lines[&place].unshipped();
-            let back = self.give_back(&mut order, &place, units);
             let line = order.lines.get_mut(&place).expect("its own line");
-            let requested = line.requested;
-            line.released += back + line.waiting;
-            let back = back + line.waiting;
-            (line.waiting, line.lapsed) = (0, 0);
-            answered.push(self.answer_line(&place, requested, back));
+            let waiting = std::mem::take(&mut line.waiting);
+            let units = line.unshipped();
+            let back = self.give_back(&mut order, &place, units) + waiting;
+            order.lines.get_mut(&place).expect("its own line").released += back;
+            if back > 0 {
+                answered.push(self.done_line(&order, &place, back, back));
+            }
         }
         order.state = "cancelled";
         order.deadline = None;
+        order.waits_since = None;
         self.keep(name, order, version, "cancelled", answered)
     }
 
-    fn cancel_part(&mut self, name: &str, order: &mut Claim, version: Option<i64>, lines: &[(Place, i64)]) -> Said {
-        let mut answered = Vec::new();
-        let mut fresh_units = 0;
+    /// Brings each line up to the cumulative quantity that the part names, where that is more than parts before it named.
+    fn cancel_part(&mut self, name: &str, mut order: Claim, version: Option<i64>, lines: &[(Place, i64)]) -> Said {
+        let holds_nothing = matches!(order.state, "refused" | "expired");
+        let had_lapsed = order.lines.values().any(|line| line.lapsed > 0);
+        let mut got = Vec::new();
         for (place, cumulative) in lines {
-            let line = order.lines.entry(place.clone()).or_default();
-            let fresh = (cumulative - line.called_off).max(0);
-            fresh_units += fresh;
-            line.called_off += fresh;
-            let from_waiting = fresh.min(line.waiting);
-            line.waiting -= from_waiting;
-            let mut back = self.give_back(order, place, fresh - from_waiting);
-            back += from_waiting;
-            order.lines.get_mut(place).expect("it was entered").released += back;
-            answered.push(self.answer_line(place, *cumulative, back));
+            let mut back = 0;
+            if let Some(line) = order.lines.get_mut(place) {
+                let further = if *cumulative > line.called_off { cumulative - line.released } else { 0 };
+                if holds_nothing {
+                    // Nothing to give back, and nothing of it that a late confirmation could ask for again.
+                    let lapsed = further.min(line.lapsed);
+                    line.lapsed -= lapsed;
+                    line.released += lapsed;
+                } else {
+                    let from_waiting = further.min(line.waiting);
+                    line.waiting -= from_waiting;
+                    back = from_waiting + self.give_back(&mut order, place, further - from_waiting);
+                    order.lines.get_mut(place).expect("it has the line").released += back;
+                }
+            }
+            if let Some(line) = order.lines.get_mut(place).filter(|line| of_the_order(line)) {
+                line.called_off = line.called_off.max(*cumulative);
+            }
+            got.push((place, *cumulative, back));
         }
-        if fresh_units == 0 {
-            return Said::ignored();
-        }
-        let outcome = match order.state {
-            "refused" | "expired" => "released",
-            _ => self.settle(order).unwrap_or("released"),
+        let outcome = if holds_nothing {
+            let cancelled = had_lapsed && order.lines.values().all(|line| line.lapsed == 0);
+            if cancelled {
+                order.state = "cancelled";
+            }
+            cancelled.then_some("cancelled")
+        } else {
+            self.settle(&mut order)
         };
-        self.keep(name, order.clone(), version, outcome, answered)
+        let answered =
+            got.into_iter().map(|(place, quantity, units)| self.done_line(&order, place, quantity, units)).collect();
+        self.keep(name, order, version, outcome.unwrap_or("released"), answered)
     }
 
     /// The sweeper's own event.
@@ -150,14 +195,18 @@ impl World {
         let due = claims.get(name).filter(|claim| claim.deadline == Some(deadline) && deadline <= now);
         let Some(mut claim) = due.cloned() else { return Said::ignored() };
         if kind == "cart" {
-            let lines = self.answer_lines(&claim, |line| (line.reserved, 0));
+            let held: Vec<(Place, i64, i64)> = claim
+                .lines
+                .iter()
+                .filter(|(_, line)| line.reserved > 0)
+                .map(|(place, line)| (place.clone(), line.requested, line.reserved))
+                .collect();
             self.empty_cart(&mut claim, "expired");
-            let mut answer = plain_answer(name, &claim, "expired", lines);
-            answer.kind = "cart";
+            let lines = held.iter().map(|(place, requested, units)| self.answer_line(place, *requested, *units));
+            let answer = Answer { kind: "cart", ..plain_answer(name, &claim, "expired", lines.collect()) };
             self.carts.insert(name.to_owned(), claim);
             return Said::answered(answer);
         }
-        let lines = self.answer_lines(&claim, |line| (line.reserved + line.waiting, 0));
         let places: Vec<Place> = claim.lines.keys().cloned().collect();
         for place in places {
             let units = claim.lines[&place].reserved;
@@ -168,36 +217,43 @@ impl World {
         claim.state = "expired";
         claim.deadline = None;
         claim.waits_since = None;
+        let lines = self.answer_lines(&claim, |line| (line.lapsed > 0).then_some((line.requested, line.lapsed)));
         self.keep(name, claim, None, "expired", lines)
     }
 
-    /// An order that came; otherwise the event is remembered until it does.
-    fn order_that_came(&mut self, told: &Told, name: &str) -> Option<Claim> {
+    /// An order that came; otherwise the event is remembered until it does, the same fact once.
+    fn order_that_came(&mut self, told: &Told, name: &str) -> Result<Claim, Said> {
         let order = self.orders.entry(name.to_owned()).or_insert_with(|| Claim::new("awaited"));
-        if order.state == "awaited" {
-            order.remembered.push(told.clone());
-            return None;
+        if order.state != "awaited" {
+            return Ok(order.clone());
         }
-        Some(order.clone())
+        if order.remembered.iter().any(|kept| kept.input == told.input) {
+            return Err(Said::ignored());
+        }
+        if order.remembered.len() >= MOST_KEPT {
+            return Err(conflict(name, order, None));
+        }
+        order.remembered.push(told.clone());
+        Err(Said::silently())
     }
 
-    /// Reserves what lapsed again, all or nothing; otherwise the order is lost.
-    fn reserve_again(&mut self, name: &str, order: &mut Claim) -> Result<(), Said> {
-        let short: Vec<AnswerLine> = order
-            .lines
-            .iter()
-            .filter(|(_, line)| line.lapsed > 0)
-            .filter_map(|(place, line)| {
-                let little = (self.free(place) < line.lapsed).then_some("insufficient_stock");
-                let reason = self.barred(place).or(little)?;
-                Some(AnswerLine { reason: Some(reason), ..self.answer_line(place, line.lapsed, 0) })
-            })
-            .collect();
-        if order.lost || !short.is_empty() {
-            order.lost = true;
-            let answer = Answer { reason: first_reason(&short), ..plain_answer(name, order, "lost", short) };
-            self.orders.insert(name.to_owned(), order.clone());
-            return Err(Said::answered(answer));
+    /// Reserves what lapsed again, all or nothing; otherwise says what cannot be had. Of an order that was told to be
+    /// lost before nothing can.
+    fn reserve_again(&mut self, order: &mut Claim) -> Result<(), Vec<AnswerLine>> {
+        if order.lost {
+            return Err(self.answer_lines(order, |line| (line.lapsed > 0).then_some((line.lapsed, 0))));
+        }
+        let mut short = Vec::new();
+        for (place, line) in order.lines.iter().filter(|(_, line)| line.lapsed > 0) {
+            let available = self.free_with(place, 0);
+            let little = (available < line.lapsed).then_some("insufficient_stock");
+            if let Some(reason) = self.barred(place).or(little) {
+                let told = self.answer_line(place, line.lapsed, 0);
+                short.push(AnswerLine { available, reason: Some(reason), ..told });
+            }
+        }
+        if !short.is_empty() {
+            return Err(short);
         }
         order.state = "reserved";
         let places: Vec<Place> = order.lines.keys().cloned().collect();
@@ -207,6 +263,25 @@ impl World {
             self.give(order, &place, units);
         }
         Ok(())
+    }
+
+    fn lose(&mut self, name: &str, mut order: Claim, short: Vec<AnswerLine>) -> Said {
+        order.lost = true;
+        let answer = Answer { reason: first_reason(&short), ..plain_answer(name, &order, "lost", short) };
+        self.orders.insert(name.to_owned(), order);
+        Said::answered(answer)
+    }
+
+    fn keep_conflict(
+        &mut self,
+        name: &str,
+        order: Claim,
+        reason: Option<&'static str>,
+        lines: Vec<AnswerLine>,
+    ) -> Said {
+        let answer = Answer { reason, ..plain_answer(name, &order, "conflict", lines) };
+        self.orders.insert(name.to_owned(), order);
+        Said::answered(answer)
     }
 
     /// Takes reserved units out of on_hand.
@@ -224,16 +299,22 @@ impl World {
 
     /// A line as an answer shows it, by its row as it stands.
     pub fn answer_line(&self, place: &Place, requested: i64, granted: i64) -> AnswerLine {
-        let available = self.free(place).max(0);
-        AnswerLine { place: place.clone(), requested, granted, available, waiting: 0, reason: None }
+        AnswerLine { place: place.clone(), requested, granted, available: self.free(place), waiting: 0, reason: None }
     }
 
-    fn answer_lines(&self, claim: &Claim, of: impl Fn(&Line) -> (i64, i64)) -> Vec<AnswerLine> {
-        let line = |(place, line): (&Place, &Line)| {
-            let (requested, granted) = of(line);
-            self.answer_line(place, requested, granted)
+    /// A line that tells what was done; of a line that the order does not have nothing is looked up.
+    fn done_line(&self, order: &Claim, place: &Place, requested: i64, granted: i64) -> AnswerLine {
+        let line = self.answer_line(place, requested, granted);
+        let known = order.lines.get(place).is_some_and(of_the_order);
+        AnswerLine { available: if known { line.available } else { 0 }, ..line }
+    }
+
+    fn answer_lines(&self, order: &Claim, of: impl Fn(&Line) -> Option<(i64, i64)>) -> Vec<AnswerLine> {
+        let told = |(place, line): (&Place, &Line)| {
+            let (requested, granted) = of(line)?;
+            Some(self.done_line(order, place, requested, granted))
         };
-        claim.lines.iter().filter(|(_, line)| of(line) != (0, 0)).map(line).collect()
+        order.lines.iter().filter_map(told).collect()
     }
 
     fn keep(
@@ -265,4 +346,19 @@ fn plain_answer(name: &str, order: &Claim, outcome: &'static str, lines: Vec<Ans
 
 fn conflict(name: &str, order: &Claim, reason: Option<&'static str>) -> Said {
     Said::answered(Answer { reason, ..plain_answer(name, order, "conflict", Vec::new()) })
+}
+
+/// Whether a line is of its order: asked for, or touched while it was.
+fn of_the_order(line: &Line) -> bool {
+    line.requested > 0 || line.held() > 0 || line.released > 0 || line.returned > 0
+}
+
+/// Whether a part says what was said last of each of its lines that the order knows, and it knows one.
+fn said_before(order: &Claim, lines: &[(Place, i64)]) -> bool {
+    let known = |line: &Line| of_the_order(line) || line.called_off > 0;
+    let mut said = lines
+        .iter()
+        .filter_map(|(place, quantity)| order.lines.get(place).filter(|line| known(line)).map(|line| (line, quantity)))
+        .peekable();
+    said.peek().is_some() && said.all(|(line, quantity)| line.called_off == *quantity)
 }

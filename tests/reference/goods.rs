@@ -22,7 +22,8 @@ impl World {
         row.status = event.status.unwrap_or(row.status);
         row.sku_version = event.version.or(row.sku_version);
         if row.critical > row.warning {
-            return refused(&event.place.0, "invalid_thresholds", Vec::new());
+            let answer = stock_answer(&event.place.0, "refused", Some("invalid_thresholds"), Vec::new());
+            return Said::answered(Answer { request_version: event.version, ..answer });
         }
         if known.is_none() {
             row.numbers.on_hand = event.initial.unwrap_or(0);
@@ -45,17 +46,17 @@ impl World {
             if self.rows.contains_key(place) {
                 self.row(place).numbers.on_hand += quantity;
                 self.receipts.entry(receipt.to_owned()).or_default().insert(place.clone(), *quantity);
-                answered.push(AnswerLine { available: 0, ..self.answer_line(place, *quantity, *quantity) });
+                answered.push(self.answer_line(place, *quantity, *quantity));
             } else {
                 answered.push(AnswerLine { reason: Some("unknown_sku"), ..self.answer_line(place, *quantity, 0) });
             }
         }
-        let unknown: Vec<AnswerLine> = answered.iter().filter(|line| line.reason.is_some()).cloned().collect();
-        if unknown.is_empty() {
+        let reason = first_reason(&answered);
+        if reason.is_none() {
             return Said::silently();
         }
-        let outcome = if unknown.len() == answered.len() { "refused" } else { "partial" };
-        Said::answered(stock_answer(receipt, outcome, first_reason(&unknown), unknown))
+        let outcome = if answered.iter().all(|line| line.granted == 0) { "refused" } else { "partial" };
+        Said::answered(stock_answer(receipt, outcome, reason, answered))
     }
 
     /// `stock-adjusted`.
@@ -193,12 +194,8 @@ impl World {
 
     fn refuse_row(&self, key: &str, place: &Place, requested: i64, reason: &'static str) -> Said {
         let line = AnswerLine { reason: Some(reason), ..self.answer_line(place, requested, 0) };
-        refused(key, reason, vec![line])
+        Said::answered(stock_answer(key, "refused", Some(reason), vec![line]))
     }
-}
-
-fn refused(reference: &str, reason: &'static str, lines: Vec<AnswerLine>) -> Said {
-    Said::answered(stock_answer(reference, "refused", Some(reason), lines))
 }
 
 fn stock_answer(

@@ -54,6 +54,8 @@ pub struct Told {
     pub cause: Cause,
     /// The event's time, if anybody knows it.
     pub time: Option<i64>,
+    /// Whether the event itself carries the time, and not only when it arrived.
+    pub own_time: bool,
     /// The content.
     pub input: Input,
 }

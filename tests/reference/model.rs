@@ -111,10 +111,10 @@ pub struct Claim {
     pub deadline: Option<i64>,
     /// By row.
     pub lines: BTreeMap<Place, Line>,
-    /// What the newest version asked for.
+    /// The lines that the order stands for.
     pub asked: BTreeMap<Place, i64>,
-    /// The newest version was refused while the order stayed as it was.
-    pub amendment_refused: bool,
+    /// The lines of the newest version, where it was answered and the order stayed as it was.
+    pub asked_in_vain: Option<BTreeMap<Place, i64>>,
     /// Shipments that count.
     pub shipments: BTreeSet<String>,
     /// Events that wait for their order.
@@ -136,7 +136,7 @@ impl Claim {
             deadline: None,
             lines: BTreeMap::new(),
             asked: BTreeMap::new(),
-            amendment_refused: false,
+            asked_in_vain: None,
             shipments: BTreeSet::new(),
             remembered: Vec::new(),
             waits_since: None,
@@ -236,7 +236,7 @@ impl World {
         let said = match &told.input {
             Input::Created(event) => self.created(event, now),
             Input::CartUpdated { cart, version, ttl, lines } => {
-                self.cart_updated((cart, *version, *ttl), lines, told.time, now)
+                self.cart_updated((cart, *version, *ttl), lines, (told.time, told.own_time), now)
             }
             Input::Cancelled { order, version, lines, .. } => self.cancelled(told, order, *version, lines.as_deref()),
             Input::Confirmed { order } => self.confirmed(told, order),
@@ -309,9 +309,17 @@ impl World {
         self.rows.get_mut(place).expect("what a claim holds has a row")
     }
 
-    /// Units that can be promised; 0 for an unknown SKU. May be negative while a row is short.
+    /// Units that can be promised now: never below 0, and 0 for an unknown SKU.
     pub fn free(&self, place: &Place) -> i64 {
-        self.rows.get(place).map_or(0, |row| row.numbers.available())
+        self.rows.get(place).map_or(0, |row| row.numbers.available().max(0))
+    }
+
+    /// What a request could have that holds `own` units of the row already: they count in full, though others were kept
+    /// back since, as far as they are there.
+    pub fn free_with(&self, place: &Place, own: i64) -> i64 {
+        let Some(row) = self.rows.get(place) else { return 0 };
+        let there = row.numbers.on_hand - (row.numbers.reserved() - own);
+        (self.free(place) + own).min(there).max(0)
     }
 
     /// Why nothing new of a row may be promised at all.
@@ -324,7 +332,7 @@ impl World {
     }
 }
 
-/// What an event did to a row: on_hand decides before what is set aside for orders, and that before carts.
+/// What an event did to a row. Of orders and carts on_hand decides before what is set aside, for both together.
 fn movement_kind(input: &Input, change: &Numbers) -> &'static str {
     match input {
         Input::Registered(_) => "register",
@@ -332,22 +340,20 @@ fn movement_kind(input: &Input, change: &Numbers) -> &'static str {
         Input::Adjusted(_) | Input::Synced { .. } => "adjust",
         Input::Counted { .. } => "count",
         Input::Returned { .. } => "return",
-        _ if change.on_hand != 0 => {
+        Input::Created(_)
+        | Input::CartUpdated { .. }
+        | Input::Cancelled { .. }
+        | Input::Confirmed { .. }
+        | Input::Shipped { .. }
+        | Input::Expired { .. } => {
             if change.on_hand < 0 {
                 "deduct"
-            } else {
+            } else if change.on_hand > 0 || change.reserved() < 0 {
                 "release"
-            }
-        }
-        _ if change.order_reserved != 0 => {
-            if change.order_reserved > 0 {
+            } else {
                 "reserve"
-            } else {
-                "release"
             }
         }
-        _ if change.cart_held > 0 => "reserve",
-        _ => "release",
     }
 }
 

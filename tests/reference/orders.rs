@@ -10,13 +10,37 @@ use super::outputs::{Answer, AnswerLine, first_reason};
 struct Weighed {
     place: Place,
     requested: i64,
-    /// What the order will have of the row if it is granted in full.
-    target: i64,
-    /// What it has.
-    held: i64,
     /// What it could have.
     could_have: i64,
+    /// Why it cannot have all.
     reason: Option<&'static str>,
+}
+
+impl Weighed {
+    fn sellable(&self) -> bool {
+        !matches!(self.reason, Some("unknown_sku" | "not_sellable"))
+    }
+
+    /// What it gets, when it may have a part.
+    fn gets(&self) -> i64 {
+        if self.sellable() { self.requested.min(self.could_have) } else { 0 }
+    }
+
+    /// What it lacks then and may wait for.
+    fn lacks(&self) -> i64 {
+        if self.sellable() { self.requested - self.gets() } else { 0 }
+    }
+
+    fn answer(&self) -> AnswerLine {
+        AnswerLine {
+            place: self.place.clone(),
+            requested: self.requested,
+            granted: self.gets(),
+            available: self.could_have,
+            waiting: 0,
+            reason: self.reason,
+        }
+    }
 }
 
 impl World {
@@ -25,8 +49,7 @@ impl World {
         let version = event.version.unwrap_or(0);
         let wanted = asked(&event.lines);
         let mut order = self.orders.get(&event.order).cloned().unwrap_or_else(|| Claim::new("awaited"));
-        let Some(known) = order.version else {
-            order.version = Some(version);
+        let Some(known) = order.version.replace(version) else {
             order.asked = wanted;
             if order.state == "cancelled" {
                 return self.created_too_late(event, order);
@@ -36,73 +59,85 @@ impl World {
         if version < known {
             return Said::ignored();
         }
-        let same = order.asked == wanted;
-        let again = version > known
-            && (matches!(order.state, "refused" | "expired") || (order.amendment_refused && order.state != "shipped"));
-        let closed = matches!(order.state, "cancelled" | "shipped");
-        if order.state != "cancelled" && again {
-            order.version = Some(version);
-            order.asked = wanted;
-            if matches!(order.state, "refused" | "expired") {
-                return self.attempt(event, order, now);
+        if version == known {
+            // A repetition is told by what this version asked for, in vain or not.
+            if order.asked_in_vain.as_ref().unwrap_or(&order.asked) == &wanted {
+                return Said::ignored();
             }
-            return self.amend(event, order, now);
+            return Said::answered(contradiction(event, &order));
         }
-        if same {
-            order.version = Some(version);
+        if matches!(order.state, "refused" | "expired") {
+            (order.asked, order.asked_in_vain) = (wanted, None);
+            return self.attempt(event, order, now);
+        }
+        // A higher version is compared with what the order stands for.
+        if order.asked == wanted {
+            order.asked_in_vain = None;
             self.orders.insert(event.order.clone(), order);
             return Said::ignored();
         }
-        if closed || version == known {
-            let reason = (order.state == "cancelled").then_some("closed");
-            return Said::answered(order_answer(event, &order, "conflict", reason, Vec::new()));
+        if matches!(order.state, "cancelled" | "shipped") {
+            order.asked_in_vain = Some(wanted);
+            let answer = contradiction(event, &order);
+            self.orders.insert(event.order.clone(), order);
+            return Said::answered(answer);
         }
-        order.version = Some(version);
-        order.asked = wanted;
         self.amend(event, order, now)
     }
 
     /// It was cancelled before it came: its cart is converted and released.
     fn created_too_late(&mut self, event: &Created, mut order: Claim) -> Said {
         self.convert_cart(event.cart.as_deref());
+        let mut lines = Vec::new();
         for (place, quantity) in &event.lines {
             order.lines.entry(place.clone()).or_default().requested = *quantity;
+            lines.push(AnswerLine { reason: Some("cancelled"), ..self.answer_line(place, *quantity, 0) });
         }
-        let answer = order_answer(event, &order, "refused", Some("cancelled"), Vec::new());
+        let answer = order_answer(event, &order, "refused", Some("cancelled"), lines);
         self.orders.insert(event.order.clone(), order);
         Said::answered(answer)
     }
 
-    /// A first attempt, or a new one of an order that holds nothing.
+    /// A first attempt, or a new one of an order that holds nothing: its lines begin anew, and of what was called off
+    /// only so much is known that the same part again counts no more.
     fn attempt(&mut self, event: &Created, mut order: Claim, now: i64) -> Said {
         for line in order.lines.values_mut() {
-            (line.requested, line.lapsed) = (0, 0);
+            *line = Line { called_off: line.called_off, ..Line::default() };
         }
         (order.confirmed, order.lost) = (false, false);
         for (place, quantity) in &event.lines {
             order.lines.entry(place.clone()).or_default().requested = *quantity;
         }
-        let weighed = self.weigh(event, &order);
-        let sellable = |line: &Weighed| !matches!(line.reason, Some("unknown_sku" | "not_sellable"));
-        let gets = |line: &Weighed| if sellable(line) { line.target.min(line.could_have.max(0)) } else { 0 };
+        let weighed: Vec<Weighed> = event
+            .lines
+            .iter()
+            .map(|(place, quantity)| {
+                let could_have = self.free_with(place, self.cart_hold(event.cart.as_deref(), place));
+                let little = (could_have < *quantity).then_some("insufficient_stock");
+                let reason = self.barred(place).or(little);
+                Weighed { place: place.clone(), requested: *quantity, could_have, reason }
+            })
+            .collect();
         let all = weighed.iter().all(|line| line.reason.is_none());
-        let some = weighed.iter().any(|line| gets(line) > 0);
-        let waits = event.policy == "backorder" && weighed.iter().any(|line| sellable(line) && line.reason.is_some());
+        let some = weighed.iter().any(|line| line.gets() > 0);
+        let waits = event.policy == "backorder" && weighed.iter().any(|line| line.lacks() > 0);
         if !(all || (event.policy != "all" && some) || waits) {
             order.state = "refused";
             order.deadline = None;
-            return self.refuse(event, order, &weighed);
+            let short = weighed.iter().filter(|line| line.reason.is_some());
+            let short = short.map(|line| AnswerLine { granted: 0, ..line.answer() }).collect();
+            return self.refuse(event, order, short);
         }
         order.state = if self.settings.deduct_on == "created" { "deducted" } else { "reserved" };
-        self.renew(&mut order, event, now);
+        let ttl = event.ttl.map_or(self.settings.order_ttl, |ttl| ttl.min(self.settings.order_ttl));
+        order.deadline = (order.state == "reserved").then_some(now + ttl * SECOND);
         self.convert_cart(event.cart.as_deref());
         let mut answered = Vec::new();
         for line in &weighed {
-            let got = gets(line);
-            self.give(&mut order, &line.place, got);
-            let waiting = if event.policy == "backorder" && sellable(line) { line.target - got } else { 0 };
+            self.give(&mut order, &line.place, line.gets());
+            let waiting = if event.policy == "backorder" { line.lacks() } else { 0 };
             order.lines.get_mut(&line.place).expect("asked for").waiting = waiting;
-            answered.push(AnswerLine { granted: got, waiting, ..line.answer() });
+            answered.push(AnswerLine { waiting, ..line.answer() });
         }
         if waits {
             self.waited += 1;
@@ -116,19 +151,32 @@ impl World {
 
     /// The difference of a higher version, all or nothing.
     fn amend(&mut self, event: &Created, mut order: Claim, now: i64) -> Said {
-        let weighed = self.weigh(event, &order);
-        if weighed.iter().any(|line| line.reason.is_some()) {
-            order.amendment_refused = true;
-            return self.refuse(event, order, &weighed);
-        }
-        order.amendment_refused = false;
-        self.convert_cart(event.cart.as_deref());
-        let places: BTreeSet<Place> = order.lines.keys().cloned().chain(order.asked.keys().cloned()).collect();
+        let wanted = asked(&event.lines);
+        let places: BTreeSet<Place> = order.lines.keys().chain(wanted.keys()).cloned().collect();
+        let mut targets = BTreeMap::new();
+        let mut short = Vec::new();
         for place in places {
-            let requested = order.asked.get(&place).copied().unwrap_or(0);
+            let line = order.lines.get(&place).cloned().unwrap_or_default();
+            let requested = wanted.get(&place).copied().unwrap_or(0);
+            let target = target(&line, requested);
+            let could_have = self.free_with(&place, self.cart_hold(event.cart.as_deref(), &place));
+            let more = target - line.held();
+            let little = (could_have < more).then_some("insufficient_stock");
+            if let Some(reason) = self.barred(&place).or(little).filter(|_| more > 0) {
+                let could_have = could_have + line.held();
+                let line = Weighed { place: place.clone(), requested, could_have, reason: Some(reason) };
+                short.push(AnswerLine { granted: 0, ..line.answer() });
+            }
+            targets.insert(place, target);
+        }
+        if !short.is_empty() {
+            order.asked_in_vain = Some(wanted);
+            return self.refuse(event, order, short);
+        }
+        self.convert_cart(event.cart.as_deref());
+        for (place, target) in targets {
             let line = order.lines.entry(place.clone()).or_default();
-            line.requested = requested;
-            let target = target(line, requested);
+            line.requested = wanted.get(&place).copied().unwrap_or(0);
             line.waiting = 0;
             let more = target - line.held();
             if more > 0 {
@@ -137,12 +185,24 @@ impl World {
                 self.give_back(&mut order, &place, -more);
             }
         }
-        let answered: Vec<AnswerLine> = weighed.iter().map(Weighed::answer).collect();
-        let outcome = self.settle(&mut order).unwrap_or("granted");
-        if order.state == "reserved" {
-            self.renew(&mut order, event, now);
+        (order.asked, order.asked_in_vain) = (wanted, None);
+        if let (Some(deadline), Some(ttl)) = (order.deadline, event.ttl) {
+            order.deadline = Some(deadline.min(now + ttl * SECOND));
         }
-        let answer = order_answer(event, &order, outcome, None, answered);
+        let cancelled = self.settle(&mut order);
+        let line = |(place, quantity): &(Place, i64)| {
+            let line = &order.lines[place];
+            let little = (line.held() + line.released < *quantity).then_some("insufficient_stock");
+            AnswerLine {
+                available: self.free(place) + line.held(),
+                reason: little,
+                ..self.answer_line(place, *quantity, line.held().min(*quantity))
+            }
+        };
+        let answered: Vec<AnswerLine> = event.lines.iter().map(line).collect();
+        let reason = first_reason(&answered);
+        let outcome = cancelled.unwrap_or(if reason.is_some() { "partial" } else { "granted" });
+        let answer = order_answer(event, &order, outcome, reason, answered);
         self.orders.insert(event.order.clone(), order);
         Said::answered(answer)
     }
@@ -162,37 +222,10 @@ impl World {
         Some("cancelled")
     }
 
-    fn refuse(&mut self, event: &Created, order: Claim, weighed: &[Weighed]) -> Said {
-        let short: Vec<AnswerLine> = weighed
-            .iter()
-            .filter(|line| line.reason.is_some())
-            .map(|line| AnswerLine { granted: 0, ..line.answer() })
-            .collect();
+    fn refuse(&mut self, event: &Created, order: Claim, short: Vec<AnswerLine>) -> Said {
         let answer = order_answer(event, &order, "refused", first_reason(&short), short);
         self.orders.insert(event.order.clone(), order);
         Said::answered(answer)
-    }
-
-    fn weigh(&self, event: &Created, order: &Claim) -> Vec<Weighed> {
-        let weigh = |(place, requested): &(Place, i64)| {
-            let line = order.lines.get(place).cloned().unwrap_or_default();
-            let target = target(&line, *requested);
-            let could_have = self.free(place) + self.cart_hold(event.cart.as_deref(), place) + line.held();
-            let reason = if target <= line.held() {
-                None
-            } else if let Some(reason) = self.barred(place) {
-                Some(reason)
-            } else {
-                (could_have < target).then_some("insufficient_stock")
-            };
-            Weighed { place: place.clone(), requested: *requested, target, held: line.held(), could_have, reason }
-        };
-        event.lines.iter().map(weigh).collect()
-    }
-
-    fn renew(&self, order: &mut Claim, event: &Created, now: i64) {
-        let ttl = event.ttl.map_or(self.settings.order_ttl, |ttl| ttl.min(self.settings.order_ttl));
-        order.deadline = (order.state == "reserved").then_some(now + ttl * SECOND);
     }
 
     /// Whether units that the order gets now leave on_hand at once.
@@ -244,14 +277,15 @@ impl World {
         let mut filled: Vec<(String, BTreeMap<Place, i64>)> = Vec::new();
         let places: Vec<Place> = self.rows.keys().cloned().collect();
         for place in places {
-            let rose = self.free(&place) > before.get(&place).map_or(0, |row| row.numbers.available());
+            let was = before.get(&place).map_or(0, |row| row.numbers.available());
+            let rose = self.rows[&place].numbers.available() > was;
             if !rose || self.barred(&place).is_some() {
                 continue;
             }
             for (_, name) in &queue {
                 let mut order = self.orders.get(name).expect("it waits").clone();
                 let waiting = order.lines.get(&place).map_or(0, |line| line.waiting);
-                let got = waiting.min(self.free(&place).max(0));
+                let got = waiting.min(self.free(&place));
                 if got == 0 {
                     continue;
                 }
@@ -278,7 +312,7 @@ impl World {
             place: place.clone(),
             requested: order.lines[place].requested,
             granted: *units,
-            available: self.free(place).max(0),
+            available: self.free(place),
             waiting: order.lines[place].waiting,
             reason: (order.lines[place].waiting > 0).then_some("insufficient_stock"),
         };
@@ -296,23 +330,18 @@ impl World {
     }
 }
 
-impl Weighed {
-    fn answer(&self) -> AnswerLine {
-        AnswerLine {
-            place: self.place.clone(),
-            requested: self.requested,
-            granted: self.target.max(self.held.min(self.target)),
-            available: self.could_have.max(0),
-            waiting: 0,
-            reason: self.reason,
-        }
-    }
+/// What a standing order has of a line that asks for so much from now on: without what was called off and given back, and
+/// never less than was shipped. A line that does not grow asks for nothing more, also when it was granted in part.
+fn target(line: &Line, requested: i64) -> i64 {
+    let all = requested - line.released;
+    let most = if requested <= line.requested { all.min(line.held()) } else { all };
+    most.max(line.shipped)
 }
 
-/// What an order that asks for so much has when everything is granted: without what was called off and given back, and
-/// never less than was shipped.
-fn target(line: &Line, requested: i64) -> i64 {
-    (requested - line.released).max(line.shipped)
+/// Another creation of an order that cannot follow it.
+fn contradiction(event: &Created, order: &Claim) -> Answer {
+    let reason = (order.state == "cancelled").then_some("closed");
+    order_answer(event, order, "conflict", reason, Vec::new())
 }
 
 fn order_answer(
