@@ -13,6 +13,7 @@ use super::convert::{self, SeenClaims};
 use super::inputs::Place;
 use super::model::{Row, World};
 use super::outputs::{Announcement, Ended, Movement, Outcome};
+use super::tally::{self, Tally};
 
 /// Rows as a database keeps them: a fold sees those that its events name and no other.
 #[derive(Default)]
@@ -95,10 +96,15 @@ impl Race {
     ///
     /// # Errors
     /// The first difference, with the event.
-    pub fn run(&mut self, now: i64, batch: &[Envelope]) -> Result<Vec<Outcome>, String> {
+    pub fn run(&mut self, now: i64, batch: &[Envelope], tally: &mut Tally) -> Result<Vec<Outcome>, String> {
         let mut expected = Vec::new();
         for envelope in batch {
-            let outcome = self.world.apply(&convert::told(envelope), now);
+            let told = convert::told(envelope);
+            if let Some(meeting) = tally::meeting(&self.world, &told) {
+                *tally.entry(meeting).or_default() += 1;
+            }
+            let outcome = self.world.apply(&told, now);
+            tally::count(tally, &told, &outcome);
             let single = self.single.deliver(&self.rules, now, std::slice::from_ref(envelope));
             same(&outcome, &single[0]).map_err(|what| format!("one by one, {what}\nof {:?}", envelope.event))?;
             self.same_state(&self.single).map_err(|what| format!("one by one, {what}\nafter {:?}", envelope.event))?;

@@ -14,13 +14,19 @@ use holdfast::domain::words::{Line, Reference, StockKey, Timestamp};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 
 use super::inputs::SECOND;
 use super::model::World;
 
 /// The instant at which a history begins.
 pub const START: i64 = 1_800_000_000 * SECOND;
+
+const ORDERS: [&str; 3] = ["O-1", "O-2", "O-3"];
+const CARTS: [&str; 2] = ["C-1", "C-2"];
+
+/// Stands for the deadline that a claim has before the batch: what the sweeper saw.
+const SEEN: Timestamp = Timestamp(0);
 
 /// Events of one transaction.
 #[derive(Clone, Debug)]
@@ -34,7 +40,7 @@ pub struct Batch {
 /// One event before it knows the moment.
 #[derive(Clone, Debug)]
 pub struct Happening {
-    /// The event; the deadline of a `claim-expired` is 0 for the one that stands, else itself.
+    /// The event; the deadline of a `claim-expired` is [`SEEN`] for the one that stands.
     pub event: Event,
     /// Seconds between the event's time and its batch.
     pub age: i64,
@@ -42,6 +48,8 @@ pub struct Happening {
     pub clock: u8,
     /// Whether the event says what traced it.
     pub traced: bool,
+    /// Whether it may be replaced by one that was told before.
+    repeats: bool,
 }
 
 impl Batch {
@@ -76,7 +84,7 @@ impl Batch {
 
 /// The sweeper names the deadline that it saw.
 fn with_deadline(event: &Event, world: &World, now: i64) -> Event {
-    let Event::ClaimExpired(ClaimExpired { claim, deadline: Timestamp(0) }) = event else { return event.clone() };
+    let Event::ClaimExpired(ClaimExpired { claim, deadline: SEEN }) = event else { return event.clone() };
     let claims = if claim.kind == ClaimKind::Cart { &world.carts } else { &world.orders };
     let seen = claims.get(claim.reference.as_str()).and_then(|claim| claim.deadline).unwrap_or(now);
     Event::ClaimExpired(ClaimExpired { claim: claim.clone(), deadline: Timestamp(seen) })
@@ -100,58 +108,130 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-/// Registrations first, so that orders find something, then anything.
+/// Every row is registered first, as a rule with something to sell; then anything, a good part of it told before.
 pub fn history(length: usize) -> impl Strategy<Value = Vec<Batch>> {
-    let later = prop_oneof![6 => Just(0), 1 => select(vec![1, 3, 6, 12, 40])];
-    let batch = (later, vec(happening(), 1..5)).prop_map(|(later, events)| Batch { later, events });
-    (vec(registered(), 2..6), vec(batch, 1..length)).prop_map(|(registrations, rest)| {
-        let events = registrations.into_iter().map(now).collect();
-        std::iter::once(Batch { later: 0, events }).chain(rest).collect()
+    let rest = vec(prop_oneof![5 => batch().boxed(), 1 => sweep().boxed()], 1..length);
+    (opening(), rest, vec(of(any::<Index>()), length * 4)).prop_map(|(opening, rest, again)| {
+        let mut again = again.into_iter();
+        let mut told: Vec<Event> = Vec::new();
+        let mut history = vec![opening];
+        for mut batch in rest {
+            for happening in &mut batch.events {
+                match again.next().flatten().filter(|_| happening.repeats && !told.is_empty()) {
+                    Some(index) => happening.event = told_again(index.get(&told), happening.age),
+                    None => told.push(happening.event.clone()),
+                }
+            }
+            history.push(batch);
+        }
+        history
     })
 }
 
-fn now(event: Event) -> Happening {
-    Happening { event, age: 0, clock: 0, traced: false }
+/// The same fact under a new id, sometimes as a newer version.
+fn told_again(event: &Event, chance: i64) -> Event {
+    match event {
+        Event::OrderCreated(event) if chance % 2 == 1 => {
+            Event::OrderCreated(OrderCreated { version: Some(event.version.unwrap_or(0) + 1), ..event.clone() })
+        }
+        event => event.clone(),
+    }
+}
+
+fn opening() -> impl Strategy<Value = Batch> {
+    let row = |sku, location| {
+        let initial = prop_oneof![4 => 4..25_i64, 2 => 0..4_i64];
+        let thresholds = (0..6_i64, 0..4_i64);
+        let safety_stock = prop_oneof![3 => Just(0), 1 => 1..4_i64];
+        (initial, thresholds, safety_stock).prop_map(move |(initial, (warning, critical), safety_stock)| {
+            let plain = untouched(StockKey::new(sku, location));
+            happens(Event::SkuRegistered(SkuRegistered {
+                safety_stock: Some(safety_stock),
+                warning_threshold: Some(warning),
+                critical_threshold: Some(critical.min(warning)),
+                initial: Some(initial),
+                ..plain
+            }))
+        })
+    };
+    let all = (row("A", "default"), row("B", "default"), row("A", "north"));
+    (all, 0..30_usize).prop_map(|((first, second, third), known)| {
+        let mut events = vec![first, second, third];
+        // Now and then a row comes later, or never.
+        events.truncate(known.max(1));
+        Batch { later: 0, events }
+    })
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let later = prop_oneof![6 => Just(0), 1 => select(vec![1, 3, 6])];
+    (later, vec(happening(), 1..5)).prop_map(|(later, events)| Batch { later, events })
+}
+
+/// Time runs out, and the sweeper comes to everything that there is; perhaps somebody else comes first.
+fn sweep() -> impl Strategy<Value = Batch> {
+    let orders = ORDERS.map(|order| ClaimKey { kind: ClaimKind::Order, reference: order.into() });
+    let carts = CARTS.map(|cart| ClaimKey { kind: ClaimKind::Cart, reference: cart.into() });
+    let claims: Vec<ClaimKey> = orders.into_iter().chain(carts).collect();
+    let swept =
+        move |claim: &ClaimKey| happens(Event::ClaimExpired(ClaimExpired { claim: claim.clone(), deadline: SEEN }));
+    let before = prop_oneof![3 => Just(None), 1 => happening().prop_map(Some)];
+    (select(vec![4, 6, 12, 40]), before, of(happening())).prop_map(move |(later, before, after)| {
+        let swept = claims.iter().map(&swept);
+        Batch { later, events: before.into_iter().chain(swept).chain(after).collect() }
+    })
+}
+
+fn happens(event: Event) -> Happening {
+    Happening { event, age: 0, clock: 0, traced: false, repeats: false }
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let age = prop_oneof![8 => Just(0), 2 => -2..8_i64];
+    let age = prop_oneof![6 => Just(0), 3 => -2..8_i64];
     let clock = prop_oneof![8 => Just(0_u8), 1 => Just(1), 1 => Just(2)];
     let traced = prop_oneof![9 => Just(false), 1 => Just(true)];
+    let repeats = prop_oneof![4 => Just(false), 1 => Just(true)];
     let event = prop_oneof![
-        7 => created(),
-        5 => cart(),
+        8 => created(),
+        6 => cart(),
         4 => cancelled(),
         3 => order().prop_map(|order| Event::OrderConfirmed { order }).boxed(),
         4 => shipped(),
-        2 => expired(),
+        1 => expired(),
         1 => registered().boxed(),
-        3 => received(),
+        2 => received(),
     ];
-    (event, age, clock, traced).prop_map(|(event, age, clock, traced)| Happening { event, age, clock, traced })
+    (event, age, clock, traced, repeats).prop_map(|(event, age, clock, traced, repeats)| Happening {
+        event,
+        age,
+        clock,
+        traced,
+        repeats,
+    })
 }
 
 fn order() -> impl Strategy<Value = Reference> {
-    select(vec!["O-1", "O-2", "O-3"]).prop_map(Reference::from)
+    let order = prop_oneof![4 => Just(ORDERS[0]), 3 => Just(ORDERS[1]), 1 => Just(ORDERS[2])];
+    order.prop_map(Reference::from)
 }
 
 fn cart_name() -> impl Strategy<Value = Reference> {
-    select(vec!["C-1", "C-2"]).prop_map(Reference::from)
+    select(CARTS.to_vec()).prop_map(Reference::from)
 }
 
 /// Three rows that are registered now and then, and one that never is.
 fn key() -> impl Strategy<Value = StockKey> {
     prop_oneof![
-        5 => Just(StockKey::new("A", "default")),
-        4 => Just(StockKey::new("B", "default")),
-        2 => Just(StockKey::new("A", "north")),
+        16 => Just(StockKey::new("A", "default")),
+        10 => Just(StockKey::new("B", "default")),
+        6 => Just(StockKey::new("A", "north")),
         1 => Just(StockKey::new("X", "default")),
     ]
 }
 
 /// One line a row, as the decoder gives them.
 fn lines(least: usize) -> impl Strategy<Value = Vec<Line>> {
-    vec((key(), 1..6_i64), least..4).prop_map(|lines| {
+    vec((key(), 1..5_i64), least..4).prop_map(|lines| {
         let mut summed: Vec<Line> = Vec::new();
         for (key, quantity) in lines {
             match summed.iter_mut().find(|line| line.key == key) {
@@ -186,7 +266,7 @@ fn cart() -> BoxedStrategy<Event> {
 
 fn cancelled() -> BoxedStrategy<Event> {
     let reason = prop_oneof![3 => Just(None), 1 => Just(Some("too late".into()))];
-    (order(), of(0..4_i64), reason, prop_oneof![2 => lines(1).prop_map(Some), 1 => Just(None)])
+    (order(), of(0..4_i64), reason, prop_oneof![4 => lines(1).prop_map(Some), 1 => Just(None)])
         .prop_map(|(order, version, reason, lines)| {
             Event::OrderCancelled(OrderCancelled { order, version, reason, lines })
         })
@@ -204,7 +284,7 @@ fn shipped() -> BoxedStrategy<Event> {
 fn expired() -> BoxedStrategy<Event> {
     let orders = order().prop_map(|reference| ClaimKey { kind: ClaimKind::Order, reference });
     let carts = cart_name().prop_map(|reference| ClaimKey { kind: ClaimKind::Cart, reference });
-    let deadline = prop_oneof![6 => Just(Timestamp(0)), 1 => Just(Timestamp(START + SECOND))];
+    let deadline = prop_oneof![6 => Just(SEEN), 1 => Just(Timestamp(START + SECOND))];
     (prop_oneof![3 => orders.boxed(), 2 => carts.boxed()], deadline)
         .prop_map(|(claim, deadline)| Event::ClaimExpired(ClaimExpired { claim, deadline }))
         .boxed()
@@ -216,24 +296,38 @@ fn received() -> BoxedStrategy<Event> {
         .boxed()
 }
 
+fn untouched(key: StockKey) -> SkuRegistered {
+    SkuRegistered {
+        key,
+        name: None,
+        safety_stock: None,
+        warning_threshold: None,
+        critical_threshold: None,
+        max_stock: None,
+        status: None,
+        initial: None,
+        version: None,
+    }
+}
+
 fn registered() -> impl Strategy<Value = Event> {
     let key = prop_oneof![
         3 => Just(StockKey::new("A", "default")),
         3 => Just(StockKey::new("B", "default")),
         1 => Just(StockKey::new("A", "north")),
     ];
-    let numbers = (of(0..3_i64), of(0..6_i64), of(0..4_i64), of(5..20_i64), of(0..12_i64));
+    let numbers = (of(0..8_i64), of(0..8_i64), of(0..4_i64), of(5..20_i64), of(0..12_i64));
     let status = prop_oneof![
-        6 => Just(None),
-        3 => Just(Some(Status::Active)),
+        4 => Just(None),
+        4 => Just(Some(Status::Active)),
         1 => Just(Some(Status::Inactive)),
         1 => Just(Some(Status::Locked)),
     ];
     let name = prop_oneof![4 => Just(None), 1 => select(vec!["Mug", "Jug"]).prop_map(|name| Some(name.into()))];
     (key, name, numbers, status, of(0..5_i64)).prop_map(|(key, name, numbers, status, version)| {
         let (safety_stock, warning_threshold, critical_threshold, max_stock, initial) = numbers;
+        let plain = untouched(key);
         Event::SkuRegistered(SkuRegistered {
-            key,
             name,
             safety_stock,
             warning_threshold,
@@ -242,6 +336,7 @@ fn registered() -> impl Strategy<Value = Event> {
             status,
             initial,
             version,
+            ..plain
         })
     })
 }

@@ -19,3 +19,4 @@ mod levels;
 mod model;
 mod orders;
 mod outputs;
+mod tally;
