@@ -12,7 +12,7 @@ use super::tally::{self, Tally};
 /// Most batches of a history.
 const LENGTH: usize = 24;
 /// Histories of a usual run; `PROPTEST_CASES` asks for more.
-const CASES: u32 = 4_000;
+const CASES: u32 = 1_000;
 
 fn config() -> ProptestConfig {
     let cases = std::env::var_os("PROPTEST_CASES").map_or(CASES, |_| ProptestConfig::default().cases);

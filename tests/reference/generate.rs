@@ -168,7 +168,8 @@ fn batch() -> impl Strategy<Value = Batch> {
     (later, vec(happening(), 1..5)).prop_map(|(later, events)| Batch { later, events })
 }
 
-/// Time runs out, and the sweeper comes to everything that there is; perhaps somebody else comes first.
+/// Time runs out, and the sweeper comes to everything that there is; perhaps somebody else comes first, and perhaps an
+/// order takes all that is there before others are confirmed or shipped too late.
 fn sweep() -> impl Strategy<Value = Batch> {
     let orders = ORDERS.map(|order| ClaimKey { kind: ClaimKind::Order, reference: order.into() });
     let carts = CARTS.map(|cart| ClaimKey { kind: ClaimKind::Cart, reference: cart.into() });
@@ -176,9 +177,28 @@ fn sweep() -> impl Strategy<Value = Batch> {
     let swept =
         move |claim: &ClaimKey| happens(Event::ClaimExpired(ClaimExpired { claim: claim.clone(), deadline: SEEN }));
     let before = prop_oneof![3 => Just(None), 1 => happening().prop_map(Some)];
-    (select(vec![4, 6, 12, 40]), before, of(happening())).prop_map(move |(later, before, after)| {
+    let after = prop_oneof![
+        happening(),
+        Just(happens(rush())),
+        order().prop_map(|order| happens(Event::OrderConfirmed { order })),
+        shipped().prop_map(happens),
+    ];
+    (select(vec![4, 6, 12, 40]), before, vec(after, 0..4)).prop_map(move |(later, before, after)| {
         let swept = claims.iter().map(&swept);
         Batch { later, events: before.into_iter().chain(swept).chain(after).collect() }
+    })
+}
+
+/// An order that takes all that is there.
+fn rush() -> Event {
+    let line = |sku: &str| Line { key: StockKey::new(sku, "default"), quantity: 40 };
+    Event::OrderCreated(OrderCreated {
+        order: ORDERS[2].into(),
+        version: Some(9),
+        cart: None,
+        policy: Policy::Partial,
+        ttl_seconds: None,
+        lines: vec![line("A"), line("B")],
     })
 }
 

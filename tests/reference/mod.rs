@@ -14,9 +14,55 @@ mod equality;
 mod fulfilment;
 mod generate;
 mod goods;
+mod histories;
 mod inputs;
 mod levels;
 mod model;
 mod orders;
 mod outputs;
 mod tally;
+
+use std::collections::BTreeMap;
+
+use holdfast::domain::event::Envelope;
+use holdfast::domain::rules::Rules;
+use holdfast::domain::words::Timestamp;
+
+/// What is left of a history, for whoever runs the same one on something larger than a fold.
+#[derive(Debug)]
+pub struct Final {
+    /// Stock rows.
+    pub stock: BTreeMap<inputs::Place, model::Row>,
+    /// Carts, orders and receipts.
+    pub claims: convert::SeenClaims,
+    /// What each event ended with, in the order of the events.
+    pub ended: Vec<outputs::Ended>,
+    /// The ledger, in order.
+    pub movements: Vec<outputs::Movement>,
+    /// Everything that was told, in order; the answers are among it.
+    pub announcements: Vec<outputs::Announcement>,
+}
+
+/// Applies events in the order in which they were committed, each with the instant of its transaction, to an empty shop. A
+/// repetition of an identity is a duplicate, or a dead letter where its content differs; whether a day or a time is
+/// believed at all is not asked here.
+pub fn fold<'a>(rules: &Rules, committed: impl IntoIterator<Item = (&'a Envelope, Timestamp)>) -> Final {
+    let mut world = model::World::new(convert::settings(rules));
+    let mut seen: BTreeMap<(String, String), inputs::Input> = BTreeMap::new();
+    let (mut ended, mut movements, mut announcements) = (Vec::new(), Vec::new(), Vec::new());
+    for (envelope, now) in committed {
+        let told = convert::told(envelope);
+        let identity = (told.cause.source.clone(), told.cause.id.clone());
+        if let Some(known) = seen.get(&identity) {
+            let same = *known == told.input;
+            ended.push(if same { outputs::Ended::Duplicate } else { outputs::Ended::DeadLettered("payload_conflict") });
+            continue;
+        }
+        seen.insert(identity, told.input.clone());
+        let outcome = world.apply(&told, now.0);
+        ended.push(outcome.ended);
+        movements.extend(outcome.movements);
+        announcements.extend(outcome.announcements);
+    }
+    Final { claims: convert::claims(&world), stock: world.rows, ended, movements, announcements }
+}
