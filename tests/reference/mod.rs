@@ -9,17 +9,17 @@
 
 mod carts;
 mod compare;
-mod convert;
+pub mod convert;
 mod equality;
 mod fulfilment;
 mod generate;
 mod goods;
 mod histories;
-mod inputs;
+pub mod inputs;
 mod levels;
-mod model;
+pub mod model;
 mod orders;
-mod outputs;
+pub mod outputs;
 mod tally;
 
 use std::collections::BTreeMap;
