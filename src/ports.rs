@@ -498,7 +498,7 @@ pub struct Loaded {
     pub now: Timestamp,
     /// For each entry, in order; [`Seen::New`] for dead letters.
     pub seen: Vec<Seen>,
-    /// The rows.
+    /// The rows; of those that were counted, what stood then, and who has units set aside of those that may come up short.
     pub books: Books,
 }
 

@@ -198,6 +198,7 @@ pub(super) fn bench(settings: &Settings, buries: bool) -> Bench {
             ignore_cart_holds: settings.alerts.ignore_cart_holds,
         },
         max_clock_skew_seconds: settings.max_clock_skew_s,
+        count_max_age_seconds: settings.counts.max_age_s,
         buries,
     }
 }

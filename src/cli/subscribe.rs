@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn all_topics_together_have_no_hole_and_some_do() {
         let (names, order) = selection(&arguments(&[], From::Start), &topics()).unwrap();
-        assert_eq!(names, ["eu.stock-changed", "eu.low-stock", "eu.reservation-result"]);
+        assert_eq!(names, ["eu.stock-changed", "eu.low-stock", "eu.reservation-result", "eu.stock-shortage"]);
         assert_eq!(order, TailOrder::Gapless { first: Some(1) });
         let (_, order) = selection(&arguments(&[], From::End), &topics()).unwrap();
         assert_eq!(order, TailOrder::Gapless { first: None });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::claim::ClaimState;
+use super::claim::{ClaimKey, ClaimState};
 use super::event::{Cause, Trace};
 use super::stock::{Counters, Level, Snapshot};
 use super::words::{Reference, StockKey, Timestamp};
@@ -190,6 +190,18 @@ pub struct Answer {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Most claims that a shortage names: whoever has to choose among more asks who holds the row.
+pub const MAX_SHORT_CLAIMS: usize = 1_000;
+
+/// A claim that has units of a row set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// A cart or an order.
+    pub claim: ClaimKey,
+    /// Units.
+    pub reserved: i64,
+}
+
 /// The content of an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnnouncementBody {
@@ -223,6 +235,19 @@ pub enum AnnouncementBody {
     },
     /// `reservation-result`: the answer to a request.
     ReservationResult(Answer),
+    /// `stock-shortage`: less is on hand than is reserved.
+    StockShortage {
+        /// The row.
+        key: StockKey,
+        /// Units on hand.
+        on_hand: i64,
+        /// Units set aside, for carts and orders together.
+        reserved: i64,
+        /// Units that are promised and not there.
+        short: i64,
+        /// Who holds units, newest first; at most [`MAX_SHORT_CLAIMS`].
+        claims: Vec<Holder>,
+    },
 }
 
 /// One thing to publish. Its number and the moment of recording belong to the batch that carries it.
@@ -249,11 +274,26 @@ pub enum MovementKind {
     Release,
     /// Units left on_hand.
     Deduct,
+    /// on_hand was corrected, or moved by a system that does not reserve.
+    Adjust,
+    /// on_hand is what was counted.
+    Count,
+    /// Units came back.
+    Return,
 }
 
 impl MovementKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Register, Self::Restock, Self::Reserve, Self::Release, Self::Deduct];
+    pub const ALL: [Self; 8] = [
+        Self::Register,
+        Self::Restock,
+        Self::Reserve,
+        Self::Release,
+        Self::Deduct,
+        Self::Adjust,
+        Self::Count,
+        Self::Return,
+    ];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -263,6 +303,9 @@ impl MovementKind {
             Self::Reserve => "reserve",
             Self::Release => "release",
             Self::Deduct => "deduct",
+            Self::Adjust => "adjust",
+            Self::Count => "count",
+            Self::Return => "return",
         }
     }
 }
@@ -286,4 +329,6 @@ pub struct Movement {
     pub trace: Trace,
     /// Why, for people, where the event said so.
     pub reason: Option<Arc<str>>,
+    /// Who did it, for people, where the event said so.
+    pub operator: Option<Arc<str>>,
 }

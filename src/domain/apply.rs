@@ -42,6 +42,10 @@ impl Fold<'_> {
             Event::OrderShipped(event) => orders::shipped(&mut work, event)?,
             Event::SkuRegistered(event) => goods::registered(&mut work, event)?,
             Event::StockReceived(event) => goods::received(&mut work, event)?,
+            Event::StockAdjusted(event) => goods::adjusted(&mut work, event)?,
+            Event::StockSynced(event) => goods::synced(&mut work, event)?,
+            Event::StockCounted(event) => goods::counted(&mut work, event)?,
+            Event::ReturnReceived(event) => goods::returned(&mut work, event)?,
             Event::ClaimExpired(event) => expired(&mut work, event)?,
         };
         work.finish(answer);
@@ -72,7 +76,10 @@ fn expired(work: &mut Work<'_, '_>, event: &ClaimExpired) -> Result<Conclusion, 
     let released = match claim.key.kind {
         ClaimKind::Cart => carts::expired(work, &mut claim),
         ClaimKind::Order => orders::expired(work, &mut claim),
-        ClaimKind::Receipt => Ok(IGNORED),
+        // These hold nothing and have no deadline.
+        ClaimKind::Receipt | ClaimKind::Return | ClaimKind::Adjustment | ClaimKind::Sync | ClaimKind::Count => {
+            Ok(IGNORED)
+        }
     };
     match released {
         Ok(conclusion) => {

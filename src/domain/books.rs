@@ -1,10 +1,13 @@
 //! The rows that a batch has loaded, and what applying its events makes of them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use super::announce::{Announcement, AnnouncementBody, Answer, AnswerKind, Movement, MovementKind};
+use super::announce::{
+    Announcement, AnnouncementBody, Answer, AnswerKind, Holder, MAX_SHORT_CLAIMS, Movement, MovementKind,
+};
 use super::claim::{Claim, ClaimKey, ClaimKind};
 use super::event::{Cause, Event, EventType, Trace};
 use super::rules::Rules;
@@ -18,6 +21,21 @@ pub struct Books {
     pub stock: HashMap<StockKey, StockRow>,
     /// Claims by key; a key that is absent has no row.
     pub claims: HashMap<ClaimKey, Claim>,
+    /// Units on hand of a counted row at the instant of the count, by the ledger as it was loaded; absent where the row
+    /// did not exist then.
+    pub on_hand_at: HashMap<(StockKey, Timestamp), i64>,
+    /// Who has units of a row set aside, of the rows that an event of the batch may leave short. As it was loaded: what
+    /// the events of the batch changed stands in `claims`.
+    pub holders: HashMap<StockKey, Vec<OpenHold>>,
+}
+
+/// A claim that has units of a row set aside, with what orders those of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenHold {
+    /// The claim and its units.
+    pub holder: Holder,
+    /// When they are given back, if ever.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A rule was broken that no event can break: a bug, or rows that were changed behind our back. Nothing of the batch
@@ -80,12 +98,13 @@ impl<'a> Fold<'a> {
 
     /// Starts one event. Nothing of it counts before [`Work::finish`].
     pub(super) fn begin(&mut self, cause: &Arc<Cause>, trace: &Trace, event: &Event) -> Work<'_, 'a> {
-        let reason = match event {
-            Event::OrderCancelled(cancelled) => cancelled.reason.clone(),
-            _ => None,
+        let origin = Origin {
+            cause: cause.clone(),
+            trace: trace.clone(),
+            reason: event.reason().cloned(),
+            operator: event.operator().cloned(),
         };
-        let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason };
-        Work { fold: self, origin, before: BTreeMap::new() }
+        Work { fold: self, origin, before: BTreeMap::new(), shortage: None }
     }
 }
 
@@ -94,6 +113,7 @@ struct Origin {
     cause: Arc<Cause>,
     trace: Trace,
     reason: Option<Arc<str>>,
+    operator: Option<Arc<str>>,
 }
 
 /// The work of one event: rows are changed through it, so that each ends as one net movement.
@@ -102,6 +122,8 @@ pub(super) struct Work<'f, 'a> {
     origin: Origin,
     /// The rows that this event has touched, as they were; `None` for one that it created.
     before: BTreeMap<StockKey, Option<StockRow>>,
+    /// What to tell of a row that this event leaves short.
+    shortage: Option<AnnouncementBody>,
 }
 
 impl<'a> Work<'_, 'a> {
@@ -128,6 +150,31 @@ impl<'a> Work<'_, 'a> {
     /// Units of a row that can be promised now, never below 0; 0 for an unknown SKU.
     pub fn available(&self, key: &StockKey) -> i64 {
         self.row(key).map_or(0, |row| row.counters.available().max(0))
+    }
+
+    /// Units on hand of a row at an instant, by the ledger. What this batch did before is recorded at the moment of the
+    /// batch, after every earlier one. From that moment on they are what they are now; so they are before the row
+    /// existed: its first units were put in as what there is, and are none that came since.
+    pub fn on_hand_at(&self, row: &StockRow, instant: Timestamp) -> i64 {
+        let on_record = self.fold.books.on_hand_at.get(&(row.key.clone(), instant)).copied();
+        on_record.filter(|_| instant < self.now()).unwrap_or(row.counters.on_hand)
+    }
+
+    /// Has a `stock-shortage` told of a row where more is reserved than is on hand.
+    pub fn tell_shortage(&mut self, key: &StockKey) {
+        let Some(row) = self.row(key) else { return };
+        let (on_hand, reserved) = (row.counters.on_hand, row.counters.reserved());
+        if reserved > on_hand {
+            let claims = self.fold.books.holders_of(key);
+            let body = AnnouncementBody::StockShortage {
+                key: key.clone(),
+                on_hand,
+                reserved,
+                short: reserved - on_hand,
+                claims,
+            };
+            self.shortage = Some(body);
+        }
     }
 
     /// A claim as it stands.
@@ -197,11 +244,15 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
-    /// level changed, and at last the answer.
+    /// level changed, then what it leaves short, and at last the answer.
     pub fn finish(self, answer: Option<Answer>) {
-        let Self { fold, origin, before } = self;
+        let Self { fold, origin, before, shortage } = self;
         for (key, previous) in before {
             fold.close_row(&origin, &key, previous);
+        }
+        if let Some(body) = shortage {
+            let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
+            fold.effects.announcements.push(Announcement { cause, trace, body });
         }
         let Some(answer) = answer else { return };
         let claim_kind = match answer.kind {
@@ -216,6 +267,26 @@ impl<'a> Work<'_, 'a> {
         }
         let body = AnnouncementBody::ReservationResult(answer);
         fold.effects.announcements.push(Announcement { cause: origin.cause, trace: origin.trace, body });
+    }
+}
+
+impl Books {
+    /// Who has units of a row set aside now: as it was loaded, and after what events of this batch did since. In the
+    /// order in which holders are asked for: the latest deadline first, none at last.
+    fn holders_of(&self, key: &StockKey) -> Vec<Holder> {
+        let loaded = self.holders.get(key).into_iter().flatten();
+        let untouched = loaded.filter(|hold| !self.claims.contains_key(&hold.holder.claim)).cloned();
+        let touched = self.claims.values().filter_map(|claim| {
+            let reserved = claim.lines.get(key).map(|line| line.reserved).filter(|reserved| *reserved > 0)?;
+            Some(OpenHold { holder: Holder { claim: claim.key.clone(), reserved }, expires_at: claim.expires_at })
+        });
+        let mut holds: Vec<OpenHold> = untouched.chain(touched).collect();
+        holds.sort_by(|one, other| {
+            let place = |hold: &OpenHold| Reverse(hold.expires_at);
+            place(one).cmp(&place(other)).then_with(|| one.holder.claim.cmp(&other.holder.claim))
+        });
+        holds.truncate(MAX_SHORT_CLAIMS);
+        holds.into_iter().map(|hold| hold.holder).collect()
     }
 }
 
@@ -257,6 +328,7 @@ impl Fold<'_> {
             cause: origin.cause.clone(),
             trace: origin.trace.clone(),
             reason: origin.reason.clone(),
+            operator: origin.operator.clone(),
         });
         self.effects.announcements.push(Announcement {
             cause: origin.cause.clone(),
@@ -302,6 +374,9 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
     match cause {
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
+        EventType::StockAdjusted | EventType::StockSynced => MovementKind::Adjust,
+        EventType::StockCounted => MovementKind::Count,
+        EventType::ReturnReceived => MovementKind::Return,
         _ if settings_only => MovementKind::Register,
         _ if change.on_hand < 0 => MovementKind::Deduct,
         _ if change.on_hand > 0 || change.reserved() < 0 => MovementKind::Release,

@@ -1,4 +1,5 @@
-//! A claim: the one row of a cart, an order or a receipt, with its state, version, lines and remembered events.
+//! A claim: the one row of a cart, an order or a fact that counts once, with its state, version, lines and remembered
+//! events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,20 @@ pub enum ClaimKind {
     Order,
     /// A receipt of goods: its lines are the natural keys that let each line count once.
     Receipt,
+    /// A return: as a receipt.
+    Return,
+    /// A correction of on_hand; that its row is there says that it counted.
+    Adjustment,
+    /// A change by a system that does not reserve; as a correction.
+    Sync,
+    /// A count; as a correction.
+    Count,
 }
 
 impl ClaimKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Cart, Self::Order, Self::Receipt];
+    pub const ALL: [Self; 7] =
+        [Self::Cart, Self::Order, Self::Receipt, Self::Return, Self::Adjustment, Self::Sync, Self::Count];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +37,10 @@ impl ClaimKind {
             Self::Cart => "cart",
             Self::Order => "order",
             Self::Receipt => "receipt",
+            Self::Return => "return",
+            Self::Adjustment => "adjustment",
+            Self::Sync => "sync",
+            Self::Count => "count",
         }
     }
 }
@@ -34,7 +48,7 @@ impl ClaimKind {
 /// The key of a claim. Its order is the order in which claims are locked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimKey {
-    /// Cart, order or receipt.
+    /// What it belongs to.
     pub kind: ClaimKind,
     /// Its name.
     pub reference: Reference,
@@ -65,7 +79,7 @@ pub enum ClaimState {
     Refused,
     /// An order that was called off, perhaps before it came.
     Cancelled,
-    /// A receipt.
+    /// A fact that counts once: a receipt, a return, a correction or a count.
     Received,
 }
 
@@ -124,7 +138,7 @@ pub struct ClaimLine {
     pub released: i64,
     /// Shipped, cumulatively; part of `deducted`.
     pub shipped: i64,
-    /// Come back, cumulatively.
+    /// Come back, cumulatively; of an order at most what was shipped.
     pub returned: i64,
     /// Called off in parts and not given back, because it was shipped or never held: what tells a repetition of such a
     /// part from a further one.
@@ -172,7 +186,7 @@ pub struct Remembered {
     pub event: Event,
 }
 
-/// One cart, order or receipt.
+/// One cart, order or fact that counts once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Kind and reference.

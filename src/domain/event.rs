@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, ClaimKind};
-use super::stock::Status;
+pub use super::facts::{
+    AdjustmentMode, CartUpdated, ClaimExpired, OrderCancelled, OrderCreated, OrderShipped, Policy, ReturnReceived,
+    SkuRegistered, StockAdjusted, StockCounted, StockReceived, StockSynced,
+};
 use super::words::{Day, Line, Reference, StockKey, Timestamp};
 
 /// The type of an event that stock rules know, and of the causes that this worker makes itself.
@@ -19,24 +22,36 @@ pub enum EventType {
     OrderConfirmed,
     /// Units left the house.
     OrderShipped,
+    /// Units of an order came back.
+    ReturnReceived,
     /// A stock row is created or its settings change.
     SkuRegistered,
     /// Units arrived.
     StockReceived,
+    /// Somebody corrects the units on hand.
+    StockAdjusted,
+    /// A system that does not reserve moved units.
+    StockSynced,
+    /// Somebody counted.
+    StockCounted,
     /// A claim is past its deadline: our own event.
     ClaimExpired,
 }
 
 impl EventType {
     /// Every type that arrives from outside, in the order of the contract.
-    pub const INPUT: [Self; 7] = [
+    pub const INPUT: [Self; 11] = [
         Self::OrderCreated,
         Self::CartUpdated,
         Self::OrderCancelled,
         Self::OrderConfirmed,
         Self::OrderShipped,
+        Self::ReturnReceived,
         Self::SkuRegistered,
         Self::StockReceived,
+        Self::StockAdjusted,
+        Self::StockSynced,
+        Self::StockCounted,
     ];
 
     /// The type that a name on the wire names, our own causes included.
@@ -52,116 +67,15 @@ impl EventType {
             Self::OrderCancelled => "order-cancelled",
             Self::OrderConfirmed => "order-confirmed",
             Self::OrderShipped => "order-shipped",
+            Self::ReturnReceived => "return-received",
             Self::SkuRegistered => "sku-registered",
             Self::StockReceived => "stock-received",
+            Self::StockAdjusted => "stock-adjusted",
+            Self::StockSynced => "stock-synced",
+            Self::StockCounted => "stock-counted",
             Self::ClaimExpired => "claim-expired",
         }
     }
-}
-
-/// Whether an order takes every line or what it can get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Policy {
-    /// Every line or none.
-    #[default]
-    All,
-    /// What is there; the rest is reported.
-    Partial,
-}
-
-/// `order-created`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderCreated {
-    /// The order.
-    pub order: Reference,
-    /// Grows with each version of the same order; 0 when absent.
-    pub version: Option<i64>,
-    /// The cart that the order came from.
-    pub cart: Option<Reference>,
-    /// All or what is there.
-    pub policy: Policy,
-    /// Shortens the time that a reservation lives, in seconds.
-    pub ttl_seconds: Option<i64>,
-    /// One line a stock row (already summed), in order of first mention.
-    pub lines: Vec<Line>,
-}
-
-/// `cart-updated`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CartUpdated {
-    /// The cart.
-    pub cart: Reference,
-    /// Grows with each update; without it the event's time decides.
-    pub version: Option<i64>,
-    /// Shortens the time that the hold lives, in seconds.
-    pub ttl_seconds: Option<i64>,
-    /// The whole cart, one line a stock row; empty releases everything.
-    pub lines: Vec<Line>,
-}
-
-/// `order-cancelled`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderCancelled {
-    /// The order.
-    pub order: Reference,
-    /// A cancel with a version lower than the order's is stale; one without never is.
-    pub version: Option<i64>,
-    /// Why, for people.
-    pub reason: Option<Arc<str>>,
-    /// The cumulative cancelled quantity of each line; `None` cancels the whole order.
-    pub lines: Option<Vec<Line>>,
-}
-
-/// `order-shipped`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderShipped {
-    /// The order.
-    pub order: Reference,
-    /// Names this shipment; the same one counts once.
-    pub shipment: Reference,
-    /// What was shipped; `None` is everything that is left.
-    pub lines: Option<Vec<Line>>,
-}
-
-/// `sku-registered`. Fields that are `None` stay as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SkuRegistered {
-    /// The row.
-    pub key: StockKey,
-    /// A name for people.
-    pub name: Option<Arc<str>>,
-    /// Units kept back from sale.
-    pub safety_stock: Option<i64>,
-    /// At or below it the level is `low`.
-    pub warning_threshold: Option<i64>,
-    /// At or below it the level is `critical`.
-    pub critical_threshold: Option<i64>,
-    /// The most that corrections may raise on_hand to.
-    pub max_stock: Option<i64>,
-    /// Whether it may be sold.
-    pub status: Option<Status>,
-    /// Units on hand at creation; ignored later.
-    pub initial: Option<i64>,
-    /// A registration whose version is not above the last one is stale.
-    pub version: Option<i64>,
-}
-
-/// `stock-received`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StockReceived {
-    /// The receipt; each of its lines counts once.
-    pub receipt: Reference,
-    /// One line a stock row.
-    pub lines: Vec<Line>,
-}
-
-/// A claim was found past its deadline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimExpired {
-    /// The claim.
-    pub claim: ClaimKey,
-    /// The deadline that was seen; a claim whose deadline moved since is left alone.
-    pub deadline: Timestamp,
 }
 
 /// One decoded event.
@@ -180,10 +94,18 @@ pub enum Event {
     },
     /// See [`OrderShipped`].
     OrderShipped(OrderShipped),
+    /// See [`ReturnReceived`].
+    ReturnReceived(ReturnReceived),
     /// See [`SkuRegistered`].
     SkuRegistered(SkuRegistered),
     /// See [`StockReceived`].
     StockReceived(StockReceived),
+    /// See [`StockAdjusted`].
+    StockAdjusted(StockAdjusted),
+    /// See [`StockSynced`].
+    StockSynced(StockSynced),
+    /// See [`StockCounted`].
+    StockCounted(StockCounted),
     /// See [`ClaimExpired`].
     ClaimExpired(ClaimExpired),
 }
@@ -197,8 +119,12 @@ impl Event {
             Self::OrderCancelled(_) => EventType::OrderCancelled,
             Self::OrderConfirmed { .. } => EventType::OrderConfirmed,
             Self::OrderShipped(_) => EventType::OrderShipped,
+            Self::ReturnReceived(_) => EventType::ReturnReceived,
             Self::SkuRegistered(_) => EventType::SkuRegistered,
             Self::StockReceived(_) => EventType::StockReceived,
+            Self::StockAdjusted(_) => EventType::StockAdjusted,
+            Self::StockSynced(_) => EventType::StockSynced,
+            Self::StockCounted(_) => EventType::StockCounted,
             Self::ClaimExpired(_) => EventType::ClaimExpired,
         }
     }
@@ -212,20 +138,82 @@ impl Event {
             Self::OrderShipped(event) => (ClaimKind::Order, &event.order),
             Self::CartUpdated(event) => (ClaimKind::Cart, &event.cart),
             Self::StockReceived(event) => (ClaimKind::Receipt, &event.receipt),
+            Self::ReturnReceived(event) => (ClaimKind::Return, &event.id),
+            Self::StockAdjusted(event) => (ClaimKind::Adjustment, &event.adjustment),
+            Self::StockSynced(event) => (ClaimKind::Sync, &event.trace),
+            Self::StockCounted(event) => (ClaimKind::Count, &event.count),
             Self::ClaimExpired(event) => (event.claim.kind, &event.claim.reference),
             Self::SkuRegistered(_) => return None,
         };
         Some(ClaimKey { kind, reference: reference.clone() })
     }
 
-    /// The cart that an order takes over.
-    pub fn cart_key(&self) -> Option<ClaimKey> {
+    /// A second claim that the event touches: the cart that an order takes over, the order that a return is of.
+    pub fn other_claim_key(&self) -> Option<ClaimKey> {
+        let (kind, reference) = match self {
+            Self::OrderCreated(event) => (ClaimKind::Cart, event.cart.as_ref()?),
+            Self::ReturnReceived(event) => (ClaimKind::Order, &event.order),
+            Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockAdjusted(_)
+            | Self::StockSynced(_)
+            | Self::StockCounted(_)
+            | Self::ClaimExpired(_) => return None,
+        };
+        Some(ClaimKey { kind, reference: reference.clone() })
+    }
+
+    /// The row and the instant of a count: what stood there then decides what it changes now.
+    pub fn counted(&self) -> Option<(&StockKey, Timestamp)> {
+        let Self::StockCounted(event) = self else { return None };
+        Some((&event.key, event.counted_at))
+    }
+
+    /// The row that the event may leave with less on hand than is reserved: what it tells is what there is, whatever
+    /// was promised.
+    pub fn may_leave_short(&self) -> Option<&StockKey> {
         match self {
-            Self::OrderCreated(OrderCreated { cart: Some(cart), .. }) => {
-                Some(ClaimKey { kind: ClaimKind::Cart, reference: cart.clone() })
-            }
-            _ => None,
+            Self::StockCounted(event) => Some(&event.key),
+            Self::StockSynced(event) => Some(&event.key),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockAdjusted(_)
+            | Self::ClaimExpired(_) => None,
         }
+    }
+
+    /// Why, for people, where the event says so.
+    pub fn reason(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::OrderCancelled(event) => event.reason.as_ref(),
+            Self::StockAdjusted(event) => Some(&event.reason),
+            Self::StockSynced(event) => event.reason.as_ref(),
+            Self::OrderCreated(_)
+            | Self::CartUpdated(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::SkuRegistered(_)
+            | Self::StockReceived(_)
+            | Self::StockCounted(_)
+            | Self::ClaimExpired(_) => None,
+        }
+    }
+
+    /// Who did it, for people, where the event says so.
+    pub fn operator(&self) -> Option<&Arc<str>> {
+        let Self::StockAdjusted(event) = self else { return None };
+        event.operator.as_ref()
     }
 
     /// The stock rows that the event itself names; the rows of its claims come on top.
@@ -235,10 +223,15 @@ impl Event {
             Self::CartUpdated(event) => (&event.lines, None),
             Self::StockReceived(event) => (&event.lines, None),
             Self::SkuRegistered(event) => (&[], Some(&event.key)),
-            // These move only what their claim holds.
-            Self::OrderCancelled(_) | Self::OrderConfirmed { .. } | Self::OrderShipped(_) | Self::ClaimExpired(_) => {
-                (&[], None)
-            }
+            Self::StockAdjusted(event) => (&[], Some(&event.key)),
+            Self::StockSynced(event) => (&[], Some(&event.key)),
+            Self::StockCounted(event) => (&[], Some(&event.key)),
+            // These move only what their claim, or that of their order, has.
+            Self::OrderCancelled(_)
+            | Self::OrderConfirmed { .. }
+            | Self::OrderShipped(_)
+            | Self::ReturnReceived(_)
+            | Self::ClaimExpired(_) => (&[], None),
         };
         lines.iter().map(|line| &line.key).chain(single)
     }
@@ -253,7 +246,7 @@ pub struct Cause {
     pub id: Arc<str>,
     /// Who published it; 1 to 200 characters.
     pub source: Arc<str>,
-    /// The order, cart or receipt that the event is about.
+    /// The order, cart or other natural key that the event is about.
     pub reference: Option<Reference>,
 }
 

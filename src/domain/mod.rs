@@ -1,7 +1,7 @@
 //! The ground floor: every rule of stock, as values and functions without I/O, clock or randomness.
 //!
-//! [`words`], [`event`], [`stock`], [`claim`], [`announce`] and [`rules`] are the nouns; [`books`] holds the loaded rows
-//! and what becomes of them; [`apply`] is the verb.
+//! [`words`], [`event`] (what each says stands in `facts`), [`stock`], [`claim`], [`announce`] and [`rules`] are the
+//! nouns; [`books`] holds the loaded rows and what becomes of them; [`apply`] is the verb.
 
 pub mod announce;
 mod apply;
@@ -9,6 +9,7 @@ pub mod books;
 mod carts;
 pub mod claim;
 pub mod event;
+mod facts;
 mod goods;
 mod orders;
 pub mod rules;

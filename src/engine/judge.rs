@@ -18,6 +18,8 @@ pub struct Bench {
     pub rules: Rules,
     /// How far ahead of the database's clock an event's time may be, in seconds.
     pub max_clock_skew_seconds: i64,
+    /// How long ago a count may have been taken, in seconds.
+    pub count_max_age_seconds: i64,
     /// Whether what cannot be understood goes to the dead-letter topic; otherwise only its outcome tells.
     pub buries: bool,
 }
@@ -68,12 +70,17 @@ impl Sitting<'_> {
         if let Some((reason, detail)) = self.impossible(envelope, seen) {
             return Ok(self.bury(record, reason, detail.into()));
         }
+        // A count that was believed once is a duplicate later, however old it is by then.
+        let too_far = self.impossible_count(envelope);
         let known = match seen {
             Seen::Before(fingerprint) => Some(fingerprint),
             Seen::New | Seen::DayClosed | Seen::DayAhead => {
                 match self.met.entry((envelope.day, envelope.cause.source.clone(), envelope.key)) {
                     Slot::Occupied(slot) => Some(*slot.get()),
                     Slot::Vacant(slot) => {
+                        if let Some(detail) = too_far {
+                            return Ok(self.bury(record, DeadLetterReason::ImpossibleTime, detail.into()));
+                        }
                         slot.insert(envelope.fingerprint);
                         None
                     }
@@ -119,6 +126,17 @@ impl Sitting<'_> {
             return Some((DeadLetterReason::DayClosed, detail.to_owned()));
         }
         None
+    }
+
+    /// Why the instant of a count cannot be accepted.
+    fn impossible_count(&self, envelope: &Envelope) -> Option<String> {
+        let (_, counted_at) = envelope.event.counted()?;
+        let (skew, age) = (self.bench.max_clock_skew_seconds, self.bench.count_max_age_seconds);
+        if counted_at > self.fold.now.plus_seconds(skew) {
+            return Some(format!("counted_at is more than {skew} s (max_clock_skew_s) ahead of the database's clock"));
+        }
+        (counted_at < self.fold.now.plus_seconds(-age))
+            .then(|| format!("counted_at is more than {age} s (counts.max_age_s) ago: count again"))
     }
 
     fn bury(&mut self, record: Option<&Record>, reason: DeadLetterReason, detail: Arc<str>) -> Outcome {

@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::filing::{DayStatus, Filing};
 use super::lines;
-use crate::domain::announce::{AnnouncementBody, Movement};
-use crate::domain::books::{Books, Effects};
+use crate::domain::announce::{AnnouncementBody, Holder, MAX_SHORT_CLAIMS, Movement};
+use crate::domain::books::{Books, Effects, OpenHold};
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::event::{Envelope, EventKey, Fingerprint};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
 use crate::domain::words::{Day, StockKey, Timestamp};
-use crate::ports::{DeadLetter, Entry, Judged, Loaded, Position, Record, Seen, StoreError};
+use crate::ports::{DeadLetter, Entry, HolderView, Judged, Loaded, Position, Record, Seen, StoreError};
 use crate::wire::identity::event_key;
 use crate::wire::stored;
 
@@ -81,7 +81,7 @@ pub(super) fn fresh<'e>(entries: &'e [Entry], seen: &[Seen]) -> Vec<&'e Envelope
 pub(super) fn claim_keys(events: &[&Envelope]) -> Vec<ClaimKey> {
     let keys: BTreeSet<ClaimKey> = events
         .iter()
-        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key()))
+        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.other_claim_key()))
         .collect();
     keys.into_iter().collect()
 }
@@ -93,12 +93,54 @@ pub(super) fn stock_keys<'a>(events: &[&'a Envelope], claims: &'a [Claim]) -> Ve
     keys.into_iter().collect()
 }
 
-/// Loaded rows by their keys.
+/// The rows that events count, and when: each once, in order.
+pub(super) fn counts<'a>(events: &[&'a Envelope]) -> Vec<(&'a StockKey, Timestamp)> {
+    let counts: BTreeSet<(&StockKey, Timestamp)> = events.iter().filter_map(|it| it.event.counted()).collect();
+    counts.into_iter().collect()
+}
+
+/// The rows of which something is reserved and that events may leave short: each once, in order.
+pub(super) fn possibly_short<'a>(events: &[&'a Envelope], stock: &[StockRow]) -> Vec<&'a StockKey> {
+    let named: BTreeSet<&StockKey> = events.iter().filter_map(|it| it.event.may_leave_short()).collect();
+    let reserved: HashSet<&StockKey> =
+        stock.iter().filter(|row| row.counters.reserved() > 0).map(|row| &row.key).collect();
+    named.into_iter().filter(|key| reserved.contains(key)).collect()
+}
+
+/// How many holders of a row are looked at: so many that enough are left when every claim of the batch gives its units
+/// back.
+pub(super) fn most_holders(claims: &[Claim]) -> i64 {
+    i64::try_from(MAX_SHORT_CLAIMS + claims.len()).unwrap_or(i64::MAX)
+}
+
+/// Loaded rows by their keys, without what counts and shortages ask for besides.
 pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>) -> Books {
     Books {
         stock: stock.into_iter().map(|row| (row.key.clone(), row)).collect(),
         claims: claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect(),
+        ..Books::default()
     }
+}
+
+/// What counts found in the ledger, as (index into `counts`, units on hand), by row and instant.
+pub(super) fn on_hand_at(
+    counts: &[(&StockKey, Timestamp)],
+    found: &[(i64, i64)],
+) -> HashMap<(StockKey, Timestamp), i64> {
+    let place = |index: i64| usize::try_from(index).ok().and_then(|index| counts.get(index));
+    let found = found.iter().filter_map(|(index, units)| Some((place(*index)?, *units)));
+    found.map(|((key, instant), units)| (((*key).clone(), *instant), units)).collect()
+}
+
+/// Holders of rows, as (index into `keys`, holder), by row.
+pub(super) fn holders(keys: &[&StockKey], found: Vec<(i64, HolderView)>) -> HashMap<StockKey, Vec<OpenHold>> {
+    let mut holders: HashMap<StockKey, Vec<OpenHold>> = HashMap::new();
+    for (index, HolderView { key, reserved, expires_at, .. }) in found {
+        let Some(row) = usize::try_from(index).ok().and_then(|index| keys.get(index)) else { continue };
+        let hold = OpenHold { holder: Holder { claim: key, reserved }, expires_at };
+        holders.entry((*row).clone()).or_default().push(hold);
+    }
+    holders
 }
 
 /// One identity to record.
@@ -231,7 +273,9 @@ impl<'a> Pending<'a> {
             AnnouncementBody::ReservationResult(answer) => {
                 Some(stored::encode_answer(answer, &announcement.cause, self.now))
             }
-            AnnouncementBody::StockChanged { .. } | AnnouncementBody::LowStock { .. } => None,
+            AnnouncementBody::StockChanged { .. }
+            | AnnouncementBody::LowStock { .. }
+            | AnnouncementBody::StockShortage { .. } => None,
         }
     }
 

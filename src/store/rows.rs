@@ -179,7 +179,7 @@ where
     })
 }
 
-/// Reads who holds units of a row from `kind, reference, reserved, state, expires_at`.
+/// [`held`], for who asks from outside.
 pub(super) fn holder<'r, R>(row: &'r R) -> Result<HolderView, QueryError>
 where
     R: Columns,
@@ -187,7 +187,18 @@ where
     i64: Decode<'r, R::Database> + Type<R::Database>,
     &'r str: Decode<'r, R::Database> + Type<R::Database>,
 {
-    let damaged = |error: sqlx::Error| QueryError::Broken(format!("a holder cannot be read: {error}"));
+    Ok(held(row)?)
+}
+
+/// Reads who holds units of a row from `kind, reference, reserved, state, expires_at`.
+pub(super) fn held<'r, R>(row: &'r R) -> Result<HolderView, StoreError>
+where
+    R: Columns,
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    &'r str: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let damaged = |error: sqlx::Error| StoreError::Fatal(format!("a holder cannot be read: {error}"));
     Ok(HolderView {
         key: ClaimKey {
             kind: claim_kind(row.try_get(0).map_err(damaged)?)?,

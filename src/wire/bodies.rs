@@ -5,7 +5,8 @@
 use serde::{Serialize, Serializer};
 
 use super::instant;
-use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine};
+use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine, Holder};
+use crate::domain::claim::ClaimKey;
 use crate::domain::event::Cause;
 use crate::domain::stock::{Counters, Snapshot};
 use crate::domain::words::{StockKey, Timestamp};
@@ -17,6 +18,7 @@ pub(crate) enum Body<'a> {
     StockChanged(StockChanged<'a>),
     LowStock(LowStock<'a>),
     ReservationResult(ReservationResult<'a>),
+    StockShortage(StockShortage<'a>),
 }
 
 impl<'a> Body<'a> {
@@ -57,6 +59,19 @@ impl<'a> Body<'a> {
             }),
             AnnouncementBody::ReservationResult(answer) => {
                 Self::ReservationResult(ReservationResult::of(answer, cause, seq, recorded_at))
+            }
+            AnnouncementBody::StockShortage { key, on_hand, reserved, short, claims } => {
+                Self::StockShortage(StockShortage {
+                    seq,
+                    sku: key.sku.as_str(),
+                    location: key.location.as_str(),
+                    on_hand: *on_hand,
+                    reserved: *reserved,
+                    short: *short,
+                    claims: claims.iter().map(HolderBody::of).collect(),
+                    cause,
+                    recorded_at: Instant(recorded_at),
+                })
             }
         }
     }
@@ -116,7 +131,7 @@ impl<'a> ReservationResult<'a> {
             reference: answer.reference.as_str(),
             request_version: answer.request_version,
             outcome: answer.outcome.as_str(),
-            // A stock event has no state of its own: how it ended is where it stands.
+            // Neither a stock event nor a return has a state of its own: how it ended is where it stands.
             state: answer.state.map_or(answer.outcome.as_str(), |state| state.as_str()),
             reason: answer.reason.map(|reason| reason.as_str()),
             lines: answer.lines.iter().map(LineBody::of).collect(),
@@ -124,6 +139,33 @@ impl<'a> ReservationResult<'a> {
             cause,
             recorded_at: Instant(recorded_at),
         }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct StockShortage<'a> {
+    seq: i64,
+    sku: &'a str,
+    location: &'a str,
+    on_hand: i64,
+    reserved: i64,
+    short: i64,
+    claims: Vec<HolderBody<'a>>,
+    cause: CauseBody<'a>,
+    recorded_at: Instant,
+}
+
+#[derive(Serialize)]
+struct HolderBody<'a> {
+    kind: &'static str,
+    reference: &'a str,
+    reserved: i64,
+}
+
+impl<'a> HolderBody<'a> {
+    fn of(holder: &'a Holder) -> Self {
+        let ClaimKey { kind, reference } = &holder.claim;
+        Self { kind: kind.as_str(), reference: reference.as_str(), reserved: holder.reserved }
     }
 }
 

@@ -114,7 +114,9 @@ impl Encoder {
     fn announcement(&self, announcement: &Announcement, seq: i64, recorded_at: Timestamp, time: &str) -> OutputRecord {
         let output = self.output(OutputType::of(&announcement.body));
         let key = match &announcement.body {
-            AnnouncementBody::StockChanged { key, .. } | AnnouncementBody::LowStock { key, .. } => key.sku.as_str(),
+            AnnouncementBody::StockChanged { key, .. }
+            | AnnouncementBody::LowStock { key, .. }
+            | AnnouncementBody::StockShortage { key, .. } => key.sku.as_str(),
             AnnouncementBody::ReservationResult(answer) => answer.reference.as_str(),
         };
         let body = Body::of(announcement, seq, recorded_at);

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use super::fields::{Fields, Malformed};
 use crate::domain::event::{
-    CartUpdated, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, Policy, SkuRegistered, StockReceived,
+    AdjustmentMode, CartUpdated, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, Policy, ReturnReceived,
+    SkuRegistered, StockAdjusted, StockCounted, StockReceived, StockSynced,
 };
 use crate::domain::stock::Status;
-use crate::domain::words::{DEFAULT_LOCATION, Line, Location, MAX_LINE_QUANTITY, MAX_LINES, StockKey};
+use crate::domain::words::{DEFAULT_LOCATION, Line, Location, MAX_LINE_QUANTITY, MAX_LINES, Sku, StockKey};
 use crate::ports::DeadLetterReason;
 
 /// The type that a name on the wire means, when it has rules and may come from outside.
@@ -55,10 +56,30 @@ impl EventReader {
                 shipment: body.key("shipment_id")?,
                 lines: self.lines(body, 1)?,
             }),
+            EventType::ReturnReceived => Event::ReturnReceived(ReturnReceived {
+                id: body.key("return_id")?,
+                order: body.key("order_id")?,
+                lines: self.required_lines(body, 1)?,
+                resellable: body.truth("resellable")?.unwrap_or(true),
+            }),
             EventType::SkuRegistered => Event::SkuRegistered(self.registration(body)?),
             EventType::StockReceived => Event::StockReceived(StockReceived {
                 receipt: body.key("receipt_id")?,
                 lines: self.required_lines(body, 1)?,
+            }),
+            EventType::StockAdjusted => Event::StockAdjusted(self.adjustment(body)?),
+            EventType::StockSynced => Event::StockSynced(StockSynced {
+                trace: body.key("trace_id")?,
+                key: StockKey { sku: synced_sku(body)?, location: self.location(body)? },
+                delta: body.required_delta("delta")?,
+                order: body.reference("order_id")?,
+                reason: body.free_text("reason")?,
+            }),
+            EventType::StockCounted => Event::StockCounted(StockCounted {
+                count: body.key("count_id")?,
+                key: self.stock_key(body)?,
+                quantity: body.required_quantity("quantity", 0)?,
+                counted_at: body.required("counted_at", "a time", body.instant("counted_at")?)?,
             }),
             EventType::ClaimExpired => {
                 return Err(Malformed::new(DeadLetterReason::UnknownType, "claim-expired does not come from outside"));
@@ -77,6 +98,24 @@ impl EventReader {
             status: body.word("status", &Status::ALL.map(|status| (status.as_str(), status)))?,
             initial: body.quantity("initial", 0)?,
             version: body.count("sku_version")?,
+        })
+    }
+
+    fn adjustment(&self, body: &Fields<'_, '_>) -> Result<StockAdjusted, Malformed> {
+        let modes = AdjustmentMode::ALL.map(|mode| (mode.as_str(), mode));
+        let mode = body.required("mode", "one of increase, decrease, set", body.word("mode", &modes)?)?;
+        let least = match mode {
+            AdjustmentMode::Increase | AdjustmentMode::Decrease => 1,
+            AdjustmentMode::Set => 0,
+        };
+        Ok(StockAdjusted {
+            adjustment: body.key("adjustment_id")?,
+            key: self.stock_key(body)?,
+            mode,
+            quantity: body.required_quantity("quantity", least)?,
+            expected_version: body.count("expected_version")?,
+            reason: body.required("reason", "a text", body.free_text("reason")?)?,
+            operator: body.free_text("operator")?,
         })
     }
 
@@ -102,9 +141,19 @@ impl EventReader {
     }
 
     fn stock_key(&self, fields: &Fields<'_, '_>) -> Result<StockKey, Malformed> {
-        let sku = fields.sku("sku")?;
-        let location = fields.location("location")?.unwrap_or_else(|| self.default_location.clone());
-        Ok(StockKey { sku, location })
+        Ok(StockKey { sku: fields.sku("sku")?, location: self.location(fields)? })
+    }
+
+    fn location(&self, fields: &Fields<'_, '_>) -> Result<Location, Malformed> {
+        Ok(fields.location("location")?.unwrap_or_else(|| self.default_location.clone()))
+    }
+}
+
+/// The SKU of a system that may know it as a number only.
+fn synced_sku(body: &Fields<'_, '_>) -> Result<Sku, Malformed> {
+    match (body.get("sku")?, body.count("product_id")?) {
+        (None, Some(number)) => Ok(Sku::new(number.to_string())),
+        (Some(_), _) | (None, None) => body.sku("sku"),
     }
 }
 
@@ -113,11 +162,17 @@ pub(crate) fn sum_lines(event: &mut Event) -> Result<(), Malformed> {
     match event {
         Event::OrderCreated(OrderCreated { lines, .. })
         | Event::CartUpdated(CartUpdated { lines, .. })
+        | Event::ReturnReceived(ReturnReceived { lines, .. })
         | Event::StockReceived(StockReceived { lines, .. }) => sum(lines),
         Event::OrderCancelled(OrderCancelled { lines, .. }) | Event::OrderShipped(OrderShipped { lines, .. }) => {
             lines.as_mut().map_or(Ok(()), sum)
         }
-        Event::OrderConfirmed { .. } | Event::SkuRegistered(_) | Event::ClaimExpired(_) => Ok(()),
+        Event::OrderConfirmed { .. }
+        | Event::SkuRegistered(_)
+        | Event::StockAdjusted(_)
+        | Event::StockSynced(_)
+        | Event::StockCounted(_)
+        | Event::ClaimExpired(_) => Ok(()),
     }
 }
 

@@ -165,6 +165,40 @@ impl<'t, 'a> Fields<'t, 'a> {
         self.quantity(name, least)?.ok_or_else(|| self.invalid_quantity(name, "absent", least))
     }
 
+    /// A signed number of units that must be there and is not 0.
+    pub(crate) fn required_delta(&self, name: &str) -> Result<i64, Malformed> {
+        let tree = self.get(name)?;
+        let number: Option<i64> = match tree {
+            Some(Tree::Integer(number)) => Some(*number),
+            Some(Tree::Number(text)) => text.parse().ok(),
+            Some(Tree::Text(text)) if is_signed_digits(text) => text.parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) if number != 0 && (-MAX_LINE_QUANTITY..=MAX_LINE_QUANTITY).contains(&number) => Ok(number),
+            _ => {
+                let (path, found) = (self.path(name), tree.map_or("absent".to_owned(), Tree::describe));
+                let rule = format!("an integer from -{MAX_LINE_QUANTITY} to {MAX_LINE_QUANTITY} other than 0");
+                let detail = format!("{path} is {found}, but must be {rule}");
+                Err(Malformed::new(DeadLetterReason::InvalidQuantity, detail))
+            }
+        }
+    }
+
+    /// A truth value.
+    pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>, Malformed> {
+        match self.get(name)? {
+            None => Ok(None),
+            Some(Tree::Boolean(truth)) => Ok(Some(*truth)),
+            Some(other) => Err(self.invalid(name, &other.describe(), "true or false")),
+        }
+    }
+
+    /// What must be there: `rule` says what it is, for people.
+    pub(crate) fn required<T>(&self, name: &str, rule: &str, value: Option<T>) -> Result<T, Malformed> {
+        value.ok_or_else(|| self.invalid(name, "absent", rule))
+    }
+
     /// A list.
     pub(crate) fn list(&self, name: &str) -> Result<Option<&'t [Tree<'a>]>, Malformed> {
         match self.get(name)? {
@@ -233,6 +267,10 @@ pub(crate) fn check_text(text: &str, length: &RangeInclusive<usize>) -> Result<(
         return Err(text_limit(length));
     }
     Ok(())
+}
+
+fn is_signed_digits(text: &str) -> bool {
+    text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn text_limit(length: &RangeInclusive<usize>) -> String {

@@ -75,6 +75,35 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
             feed.text(event.receipt.as_str());
             feed.lines(&event.lines);
         }
+        Event::ReturnReceived(event) => {
+            feed.text(event.id.as_str());
+            feed.text(event.order.as_str());
+            feed.lines(&event.lines);
+            // Absent is true: both say the same.
+            feed.number(event.resellable.into());
+        }
+        Event::StockAdjusted(event) => {
+            feed.text(event.adjustment.as_str());
+            feed.stock_key(&event.key);
+            feed.text(event.mode.as_str());
+            feed.number(event.quantity);
+            feed.optional_number(event.expected_version);
+            feed.text(&event.reason);
+            feed.optional_text(event.operator.as_deref());
+        }
+        Event::StockSynced(event) => {
+            feed.text(event.trace.as_str());
+            feed.stock_key(&event.key);
+            feed.number(event.delta);
+            feed.optional_text(event.order.as_ref().map(|order| order.as_str()));
+            feed.optional_text(event.reason.as_deref());
+        }
+        Event::StockCounted(event) => {
+            feed.text(event.count.as_str());
+            feed.stock_key(&event.key);
+            feed.number(event.quantity);
+            feed.number(event.counted_at.0);
+        }
         Event::ClaimExpired(event) => {
             feed.text(event.claim.kind.as_str());
             feed.text(event.claim.reference.as_str());
@@ -94,7 +123,9 @@ pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
     feed.text(cause.event_type.as_str());
     feed.text(OutputType::of(body).as_str());
     match body {
-        AnnouncementBody::StockChanged { key, .. } | AnnouncementBody::LowStock { key, .. } => feed.stock_key(key),
+        AnnouncementBody::StockChanged { key, .. }
+        | AnnouncementBody::LowStock { key, .. }
+        | AnnouncementBody::StockShortage { key, .. } => feed.stock_key(key),
         AnnouncementBody::ReservationResult(answer) => {
             feed.text(answer.kind.as_str());
             feed.text(answer.reference.as_str());

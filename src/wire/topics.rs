@@ -105,6 +105,8 @@ impl TopicDefinition {
     pub fn record_key(&self, body: &Value) -> Option<String> {
         let field = match self.key.as_str() {
             "lines[0].sku" => &body["lines"][0]["sku"],
+            // A system that syncs may know the SKU as a number only, under another name.
+            "sku" if body["sku"].is_null() => &body["product_id"],
             name => &body[name],
         };
         match field {
@@ -139,11 +141,13 @@ pub enum OutputType {
     LowStock,
     /// The answer to a request.
     ReservationResult,
+    /// Less is on hand than is reserved.
+    StockShortage,
 }
 
 impl OutputType {
     /// Every type, in the order of the contract.
-    pub const ALL: [Self; 3] = [Self::StockChanged, Self::LowStock, Self::ReservationResult];
+    pub const ALL: [Self; 4] = [Self::StockChanged, Self::LowStock, Self::ReservationResult, Self::StockShortage];
 
     /// The name on the wire, which is the unmapped name of its topic.
     pub fn as_str(self) -> &'static str {
@@ -151,6 +155,7 @@ impl OutputType {
             Self::StockChanged => "stock-changed",
             Self::LowStock => "low-stock",
             Self::ReservationResult => "reservation-result",
+            Self::StockShortage => "stock-shortage",
         }
     }
 
@@ -160,6 +165,7 @@ impl OutputType {
             AnnouncementBody::StockChanged { .. } => Self::StockChanged,
             AnnouncementBody::LowStock { .. } => Self::LowStock,
             AnnouncementBody::ReservationResult(_) => Self::ReservationResult,
+            AnnouncementBody::StockShortage { .. } => Self::StockShortage,
         }
     }
 }
@@ -190,11 +196,15 @@ pub struct Topics {
 const MET_IN_ORDER: [EventType; EventType::INPUT.len()] = [
     EventType::SkuRegistered,
     EventType::StockReceived,
+    EventType::StockAdjusted,
+    EventType::StockSynced,
+    EventType::StockCounted,
     EventType::CartUpdated,
     EventType::OrderCreated,
     EventType::OrderConfirmed,
     EventType::OrderShipped,
     EventType::OrderCancelled,
+    EventType::ReturnReceived,
 ];
 
 /// What a topic of the broker holds.
@@ -348,6 +358,8 @@ mod tests {
         assert_eq!(key("return-received", body.clone()).as_deref(), Some("O-1"));
         assert_eq!(key("stock-received", body.clone()).as_deref(), Some("A"));
         assert_eq!(key("sku-registered", body.clone()).as_deref(), Some("7"));
+        assert_eq!(key("stock-synced", json!({"trace_id": "T", "product_id": 12})).as_deref(), Some("12"));
+        assert_eq!(key("stock-synced", json!({"sku": "A", "product_id": 12})).as_deref(), Some("A"));
         assert_eq!(key("cart-updated", body), None);
     }
 

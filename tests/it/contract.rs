@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use holdfast::domain::announce::{AnswerKind, AnswerOutcome, Reason};
-use holdfast::domain::event::EventType;
+use holdfast::domain::event::{AdjustmentMode, EventType};
 use holdfast::domain::stock::{Level, Status};
 use holdfast::ports::DeadLetterReason;
 use holdfast::wire::schemas::SOURCES;
@@ -232,10 +232,10 @@ fn types_of_events_are_topics() {
     let named = |direction: &str| -> Vec<&str> {
         rows.iter().filter(|row| row.direction == direction).map(|row| row.topic.as_str()).collect()
     };
-    // Types whose rules come later have a topic already, so the types are a part of the topics in the same order.
+    // What is announced by a later release has a topic already, so those types are a part of the topics in the same order.
     let inputs: Vec<&str> = EventType::INPUT.iter().map(|input| input.as_str()).collect();
     let outputs: Vec<&str> = OutputType::ALL.iter().map(|output| output.as_str()).collect();
-    assert_eq!(named("in").into_iter().filter(|topic| inputs.contains(topic)).collect::<Vec<_>>(), inputs);
+    assert_eq!(named("in"), inputs);
     assert_eq!(named("out").into_iter().filter(|topic| outputs.contains(topic)).collect::<Vec<_>>(), outputs);
     assert!(WIRE.contains(EventType::ClaimExpired.as_str()));
 }
@@ -260,7 +260,7 @@ fn words_are_the_same_in_document_schemas_and_types() {
     assert_eq!(words_in("reservation-result", "outcome"), [outcomes]);
     assert_eq!(words_in("reservation-result", "reason"), [reasons.clone(), reasons]);
     assert_eq!(words_in("order-created", "policy"), [set(["all", "partial"])]);
-    assert_eq!(words_in("stock-adjusted", "mode"), [set(["increase", "decrease", "set"])]);
+    assert_eq!(words_in("stock-adjusted", "mode"), [set(AdjustmentMode::ALL.map(AdjustmentMode::as_str))]);
 }
 
 #[test]

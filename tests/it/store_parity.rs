@@ -76,7 +76,7 @@ fn without_instants(mut answer: Value) -> Value {
 
 fn references() -> Vec<String> {
     let named = |letter: char| (0..6).map(move |number| format!("{letter}-{number}"));
-    named('O').chain(named('C')).chain(named('R')).collect()
+    ['O', 'C', 'R', 'T', 'A', 'Y', 'N'].into_iter().flat_map(named).collect()
 }
 
 /// A batch of whatever may meet: few SKUs, few references, repetitions, poison.
@@ -120,7 +120,7 @@ fn body(dice: &mut Dice) -> (&'static str, Value) {
         lines.push(json!({"sku": sku(dice), "location": location, "quantity": dice.below(6)}));
     }
     let (order, cart, version) = (format!("O-{}", number(dice)), format!("C-{}", number(dice)), dice.below(4));
-    match dice.below(10) {
+    match dice.below(14) {
         0 => {
             let settings = json!({"sku": sku(dice), "location": "north", "initial": dice.below(30), "name": "ein \"Name\"",
                 "safety_stock": dice.below(3), "max_stock": 1_000, "sku_version": version});
@@ -145,6 +145,29 @@ fn body(dice: &mut Dice) -> (&'static str, Value) {
             "order-shipped",
             json!({"order_id": order, "shipment_id": format!("S \"{version}\" \\ {{}}"), "lines": lines}),
         ),
+        9 => ("return-received", {
+            json!({"return_id": format!("T-{}", number(dice)), "order_id": order, "lines": lines,
+                "resellable": dice.below(3) > 0})
+        }),
+        10 => ("stock-adjusted", {
+            let mode = dice.one_of(&["increase", "decrease", "set"]);
+            let mut body = json!({"adjustment_id": format!("A-{}", number(dice)), "sku": sku(dice), "mode": mode,
+                "quantity": dice.below(9), "reason": "\"nachgesehen\"", "operator": dice.one_of(&["Ada", "Zoë"])});
+            if dice.below(2) == 0 {
+                body["expected_version"] = json!(dice.below(9));
+            }
+            body
+        }),
+        11 => ("stock-synced", {
+            let delta = i64::try_from(dice.below(30)).expect("a small number") - 20;
+            json!({"trace_id": format!("Y-{}", number(dice)), "sku": sku(dice), "delta": delta, "reason": "Kasse"})
+        }),
+        12 => ("stock-counted", {
+            // By the clock of the judge; whatever a store recorded, it recorded later.
+            let counted_at = dice.one_of(&["2026-01-01T00:00:01Z", "2025-12-31T00:00:00Z", "2025-11-30T00:00:00Z"]);
+            json!({"count_id": format!("N-{}", number(dice)), "sku": sku(dice), "quantity": dice.below(20),
+                "counted_at": counted_at})
+        }),
         _ => ("order-cancelled", json!({"order_id": order, "lines": lines, "reason": "zu spät"})),
     }
 }

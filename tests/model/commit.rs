@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use holdfast::domain::announce::{Announcement, AnnouncementBody};
-use holdfast::domain::books::Books;
+use holdfast::domain::announce::{Announcement, AnnouncementBody, Holder};
+use holdfast::domain::books::{Books, OpenHold};
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
 use holdfast::domain::event::{Envelope, Trace};
 use holdfast::domain::stock::StockRow;
@@ -112,13 +112,34 @@ fn read(tables: &Tables, entries: &[Entry], retention: &Retention) -> Read {
 
 /// Claims that events name, and rows that events and those claims name.
 fn books(tables: &Tables, fresh: &[&Envelope]) -> Books {
-    let named = fresh.iter().flat_map(|it| it.event.claim_key().into_iter().chain(it.event.cart_key()));
+    let named = fresh.iter().flat_map(|it| it.event.claim_key().into_iter().chain(it.event.other_claim_key()));
     let claims: BTreeMap<ClaimKey, Claim> =
         named.filter_map(|key| tables.claims.get(&key).map(|kept| (key, kept.claim.clone()))).collect();
     let mut rows: BTreeSet<&StockKey> = fresh.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
     rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
     let stock = rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
-    Books { stock, claims: claims.into_iter().collect() }
+    let counts = fresh.iter().filter_map(|envelope| envelope.event.counted());
+    let on_hand_at = counts.filter_map(|(key, at)| Some(((key.clone(), at), on_hand_at(tables, key, at)?))).collect();
+    let short = fresh.iter().filter_map(|envelope| envelope.event.may_leave_short());
+    let holders = short.map(|key| (key.clone(), holders(tables, key))).collect();
+    Books { stock, claims: claims.into_iter().collect(), on_hand_at, holders }
+}
+
+/// What the newest ledger entry of a row says that is not after an instant.
+fn on_hand_at(tables: &Tables, key: &StockKey, instant: Timestamp) -> Option<i64> {
+    let of_row = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+    let mut newest_first = tables.movements.range(of_row).rev();
+    newest_first.find(|(_, movement)| movement.recorded_at <= instant).map(|(_, movement)| movement.after.on_hand)
+}
+
+/// Everybody who has units of a row set aside.
+fn holders(tables: &Tables, key: &StockKey) -> Vec<OpenHold> {
+    let of_row = tables.set_aside.iter().filter(|((row, _), _)| row == key);
+    let hold = |((_, claim), reserved): (&(StockKey, ClaimKey), &i64)| OpenHold {
+        holder: Holder { claim: claim.clone(), reserved: *reserved },
+        expires_at: tables.claims.get(claim).and_then(|kept| kept.claim.expires_at),
+    };
+    of_row.map(hold).collect()
 }
 
 /// What becomes of each day that a batch names. Days that were never heard of are opened, the oldest first, while there
@@ -243,7 +264,7 @@ fn append(tables: &mut Tables, judged: &Judged, recorded_at: Timestamp) {
             after: movement.after,
             cause: (*movement.cause).clone(),
             reason: movement.reason.clone(),
-            operator: None,
+            operator: movement.operator.clone(),
             trace: Trace { parent: movement.trace.parent.clone(), state: None },
             recorded_at,
         };

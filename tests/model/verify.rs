@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use holdfast::domain::claim::{ClaimKey, ClaimKind};
+use holdfast::domain::event::EventType;
 use holdfast::domain::stock::Counters;
 use holdfast::domain::words::StockKey;
 use holdfast::store::{Difference, Verification};
@@ -114,7 +115,7 @@ fn holds(tables: &Tables) -> Looked {
         match claim.kind {
             ClaimKind::Cart => *carts += units,
             ClaimKind::Order => *orders += units,
-            ClaimKind::Receipt => {}
+            ClaimKind::Receipt | ClaimKind::Return | ClaimKind::Adjustment | ClaimKind::Sync | ClaimKind::Count => {}
         }
     }
     let keys: BTreeSet<&StockKey> = tables.stock.keys().chain(sums.keys().copied()).collect();
@@ -153,11 +154,21 @@ fn set_aside(tables: &Tables) -> Looked {
 
 fn on_hand(tables: &Tables) -> Looked {
     let short = tables.stock.values().filter(|row| row.counters.reserved() > row.counters.on_hand);
+    let short = short.filter(|row| !is_known_short(tables, &row.key));
     let told = short.map(|row| {
         let counters = row.counters;
         (row.key.to_string(), format!("at most {}", counters.on_hand), counters.reserved().to_string())
     });
     (tables.stock.len(), told.collect())
+}
+
+/// Whether what last made the reserved units of a row more, compared with those on hand, was a count or a sync.
+fn is_known_short(tables: &Tables, key: &StockKey) -> bool {
+    let of_row = (key.clone(), i64::MIN)..=(key.clone(), i64::MAX);
+    let mut newest_first = tables.movements.range(of_row).rev().map(|(_, movement)| movement);
+    newest_first
+        .find(|movement| movement.change.reserved() > movement.change.on_hand)
+        .is_some_and(|it| matches!(it.cause.event_type, EventType::StockCounted | EventType::StockSynced))
 }
 
 fn numbers(tables: &Tables) -> Looked {

@@ -119,7 +119,8 @@ fn conclude(work: &mut Work<'_, '_>, claim: Claim, conclusion: Conclusion) -> Re
 }
 
 /// Makes an order final. One of which a part was shipped already keeps its state; what is left of it is deducted like
-/// any other reservation. What was reserved before the shop chose to deduct at creation is deducted here.
+/// any other reservation. What was reserved before the shop chose to deduct at creation is deducted here. What is not on
+/// hand, because a count left its row short, stays set aside and leaves with its shipment.
 fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
     let deduct = work.rules().deduct_on != DeductOn::Shipped;
     claim.confirmed = true;
@@ -130,7 +131,7 @@ fn confirm(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Bro
         }
     }
     if claim.state == ClaimState::Reserved {
-        claim.state = if deduct { ClaimState::Deducted } else { ClaimState::Confirmed };
+        claim.state = if deduct && !claim.reserves() { ClaimState::Deducted } else { ClaimState::Confirmed };
     }
     let lines = claim.lines.iter().filter(|(_, line)| line.requested > 0);
     let lines =
@@ -174,7 +175,8 @@ fn names_lapsed(claim: &Claim, event: &OrderShipped) -> bool {
     event.lines.as_ref().is_none_or(|lines| lines.iter().any(|line| lapsed(&line.key)))
 }
 
-/// Marks lines shipped, at most what the order holds of each, and deducts those that were only reserved.
+/// Marks lines shipped, at most what the order holds of each and what is on hand, and deducts those that were only
+/// reserved.
 fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Result<Conclusion, Broken> {
     let asked: Vec<(StockKey, i64)> = match &event.lines {
         Some(lines) => lines.iter().map(|line| (line.key.clone(), line.quantity)).collect(),
@@ -182,11 +184,11 @@ fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Res
     };
     let mut lines = Vec::with_capacity(asked.len());
     for (key, quantity) in asked {
-        let units = quantity.min(claim.lines.get(&key).map_or(0, ClaimLine::unshipped));
+        let mut units = quantity.min(claim.lines.get(&key).map_or(0, ClaimLine::unshipped));
         if let Some(line) = claim.lines.get(&key) {
             // Deducted units that are not shipped yet go first; only the rest leaves on_hand now.
-            let waiting = line.deducted - line.shipped;
-            deduct_reserved(work, claim, &key, units - waiting.min(units))?;
+            let waiting = units.min(line.deducted - line.shipped);
+            units = waiting + deduct_reserved(work, claim, &key, units - waiting)?;
         }
         if let Some(line) = claim.lines.get_mut(&key) {
             line.shipped += units;

@@ -136,10 +136,12 @@ fn give_back(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: 
     Ok(units)
 }
 
-/// Moves up to `units` of a line from set aside to taken out. Returns how many.
+/// Moves up to `units` of a line from set aside to taken out, as far as they are on hand: of a row that a count left
+/// short, what is not there stays set aside. Returns how many.
 fn deduct_reserved(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: i64) -> Result<i64, Broken> {
     let Some(line) = claim.lines.get_mut(key) else { return Ok(0) };
-    let units = units.clamp(0, line.reserved);
+    let on_hand = work.row(key).map_or(units, |row| row.counters.on_hand);
+    let units = units.clamp(0, line.reserved).min(on_hand);
     if units > 0 {
         line.reserved -= units;
         line.deducted += units;

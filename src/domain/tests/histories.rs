@@ -10,8 +10,9 @@ use proptest::sample::select;
 use super::shelf::NOW;
 use crate::domain::claim::{ClaimKey, ClaimKind};
 use crate::domain::event::{
-    CartUpdated, Cause, ClaimExpired, Envelope, Event, EventKey, Fingerprint, OrderCancelled, OrderCreated,
-    OrderShipped, Policy, SkuRegistered, StockReceived, ToldAt, Trace,
+    AdjustmentMode, CartUpdated, Cause, ClaimExpired, Envelope, Event, EventKey, Fingerprint, OrderCancelled,
+    OrderCreated, OrderShipped, Policy, ReturnReceived, SkuRegistered, StockAdjusted, StockCounted, StockReceived,
+    StockSynced, ToldAt, Trace,
 };
 use crate::domain::rules::{DeductOn, Rules};
 use crate::domain::stock::Status;
@@ -102,6 +103,8 @@ fn told() -> impl Strategy<Value = Told> {
         1 => reference(&CARTS).prop_map(|cart| (expired(ClaimKind::Cart, cart), 0)),
         1 => registered().prop_map(|event| (event, 0)),
         3 => received().prop_map(|event| (event, 0)),
+        1 => returned().prop_map(|event| (event, 0)),
+        1 => prop_oneof![adjusted(), synced(), counted()].prop_map(|event| (event, 0)),
     ]
 }
 
@@ -171,6 +174,50 @@ fn registered() -> impl Strategy<Value = Event> {
 fn received() -> impl Strategy<Value = Event> {
     (select(&["R-1", "R-2", "R-3"][..]), lines(1))
         .prop_map(|(receipt, lines)| Event::StockReceived(StockReceived { receipt: receipt.into(), lines }))
+}
+
+fn returned() -> impl Strategy<Value = Event> {
+    (select(&["T-1", "T-2", "T-3"][..]), reference(&ORDERS), lines(1), any::<bool>()).prop_map(
+        |(id, order, lines, resellable)| {
+            Event::ReturnReceived(ReturnReceived { id: id.into(), order, lines, resellable })
+        },
+    )
+}
+
+fn row() -> impl Strategy<Value = StockKey> {
+    prop_oneof![12 => select(&SKUS[..]), 1 => Just(UNKNOWN)].prop_map(|sku| StockKey::new(sku, "default"))
+}
+
+fn adjusted() -> impl Strategy<Value = Event> {
+    let version = prop_oneof![2 => Just(None), 1 => (1..9_i64).prop_map(Some)];
+    (select(&["A-1", "A-2"][..]), row(), select(&AdjustmentMode::ALL[..]), 1..6_i64, version).prop_map(
+        |(adjustment, key, mode, quantity, expected_version)| {
+            Event::StockAdjusted(StockAdjusted {
+                adjustment: adjustment.into(),
+                key,
+                mode,
+                quantity,
+                expected_version,
+                reason: "found".into(),
+                operator: None,
+            })
+        },
+    )
+}
+
+fn synced() -> impl Strategy<Value = Event> {
+    let delta = prop_oneof![-4..0_i64, 1..4_i64];
+    (select(&["Y-1", "Y-2"][..]), row(), delta).prop_map(|(trace, key, delta)| {
+        Event::StockSynced(StockSynced { trace: trace.into(), key, delta, order: None, reason: None })
+    })
+}
+
+/// Counted now, or a moment before or after it.
+fn counted() -> impl Strategy<Value = Event> {
+    let counted_at = select(vec![NOW, Timestamp(NOW.0 - 1), Timestamp(NOW.0 + 1)]);
+    (select(&["N-1", "N-2"][..]), row(), 0..9_i64, counted_at).prop_map(|(count, key, quantity, counted_at)| {
+        Event::StockCounted(StockCounted { count: count.into(), key, quantity, counted_at })
+    })
 }
 
 fn expired(kind: ClaimKind, reference: Reference) -> Event {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::shelf::Shelf;
-use crate::domain::announce::AnnouncementBody;
+use crate::domain::announce::{AnnouncementBody, MovementKind};
 use crate::domain::claim::{Claim, ClaimKind, ClaimState};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventType};
 use crate::domain::rules::Rules;
 use crate::domain::stock::{Counters, Level, Snapshot};
 use crate::domain::words::StockKey;
@@ -19,6 +19,7 @@ pub(super) fn assert_sound(shelf: &Shelf, rules: &Rules) {
     for claim in shelf.claims.values() {
         assert_claim(claim);
     }
+    assert_shortages(shelf);
     assert_answers(shelf);
 }
 
@@ -34,14 +35,57 @@ fn assert_counters(shelf: &Shelf) {
         let counters = row.counters;
         let Counters { on_hand, cart_held, order_reserved, safety_stock } = counters;
         assert!(on_hand >= 0 && cart_held >= 0 && order_reserved >= 0 && safety_stock >= 0, "{row:?}");
-        assert!(counters.reserved() <= on_hand, "more is reserved than there is: {row:?}");
+        assert!(
+            counters.reserved() <= on_hand || is_known_short(shelf, key),
+            "more is reserved than there is: {row:?}"
+        );
         let (carts, orders) = (sums(shelf, ClaimKind::Cart, key), sums(shelf, ClaimKind::Order, key));
         assert_eq!((cart_held, order_reserved), (carts.0, orders.0), "what claims hold of {key}");
         let received = |claim: &Claim| claim.lines.get(key).map_or(0, |line| line.requested);
         let receipts = shelf.claims.values().filter(|claim| claim.key.kind == ClaimKind::Receipt);
         let initial = shelf.movements.iter().find(|movement| movement.key == *key).map_or(0, |m| m.change.on_hand);
-        assert_eq!(on_hand + orders.1, initial + receipts.map(received).sum::<i64>(), "where the units of {key} are");
+        let corrected = shelf.movements.iter().filter(|movement| movement.key == *key && is_correction(movement.kind));
+        let corrected: i64 = corrected.map(|movement| movement.change.on_hand).sum();
+        let came_in = initial + receipts.map(received).sum::<i64>() + corrected;
+        assert_eq!(on_hand + orders.1, came_in, "where the units of {key} are");
     }
+}
+
+/// What comes back of an order is still counted as deducted for it.
+fn is_correction(kind: MovementKind) -> bool {
+    matches!(kind, MovementKind::Adjust | MovementKind::Count | MovementKind::Return)
+}
+
+/// Whether what last made a row shorter was told by somebody who looked.
+fn is_known_short(shelf: &Shelf, key: &StockKey) -> bool {
+    let mut newest_first = shelf.movements.iter().rev().filter(|movement| movement.key == *key);
+    newest_first
+        .find(|movement| movement.change.reserved() > movement.change.on_hand)
+        .is_some_and(|it| matches!(it.cause.event_type, EventType::StockCounted | EventType::StockSynced))
+}
+
+/// A shortage is told by each count and each sync that leaves one and by nothing else, with everybody who holds units.
+fn assert_shortages(shelf: &Shelf) {
+    let mut expected = Vec::new();
+    let mut announced = Vec::new();
+    for announcement in &shelf.announcements {
+        let by = announcement.cause.event_type;
+        match &announcement.body {
+            AnnouncementBody::StockChanged { key, after: Snapshot { counters, .. }, .. } => {
+                let looked = matches!(by, EventType::StockCounted | EventType::StockSynced);
+                if looked && counters.reserved() > counters.on_hand {
+                    expected.push((&announcement.cause.id, key, counters.on_hand, counters.reserved()));
+                }
+            }
+            AnnouncementBody::StockShortage { key, on_hand, reserved, short, claims } => {
+                announced.push((&announcement.cause.id, key, *on_hand, *reserved));
+                assert_eq!(*short, reserved - on_hand);
+                assert_eq!(claims.iter().map(|holder| holder.reserved).sum::<i64>(), *reserved, "{claims:?}");
+            }
+            AnnouncementBody::LowStock { .. } | AnnouncementBody::ReservationResult(_) => {}
+        }
+    }
+    assert_eq!(announced, expected);
 }
 
 fn assert_ledger(shelf: &Shelf) {
@@ -90,7 +134,7 @@ fn assert_levels(shelf: &Shelf, rules: &Rules) {
             AnnouncementBody::LowStock { key, version, level, previous_level, available, .. } => {
                 announced.push((key, *version, *previous_level, *level, *available));
             }
-            AnnouncementBody::ReservationResult(_) => {}
+            AnnouncementBody::ReservationResult(_) | AnnouncementBody::StockShortage { .. } => {}
         }
     }
     assert_eq!(announced, expected);
@@ -108,7 +152,10 @@ fn assert_claim(claim: &Claim) {
     for line in lines() {
         let numbers = [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.lapsed];
         assert!(numbers.iter().all(|number| *number >= 0), "{claim:?}");
-        assert!(line.shipped <= line.deducted, "more was shipped than taken: {claim:?}");
+        if claim.key.kind == ClaimKind::Order {
+            assert!(line.shipped <= line.deducted, "more was shipped than taken: {claim:?}");
+            assert!(line.returned <= line.shipped, "more came back than was shipped: {claim:?}");
+        }
     }
     let reserved = lines().any(|line| line.reserved > 0);
     let deducted = lines().any(|line| line.deducted > 0);
@@ -119,7 +166,9 @@ fn assert_claim(claim: &Claim) {
         S::Held => reserved && !deducted,
         S::Released | S::Converted | S::Refused | S::Received => !reserved && !deducted,
         S::Expired => !reserved && !deducted && (claim.key.kind == ClaimKind::Cart || lapsed),
-        S::Reserved | S::Confirmed => reserved && !deducted,
+        S::Reserved => reserved && !deducted,
+        // Deducted in part where a row is short.
+        S::Confirmed => reserved,
         S::Deducted => deducted && unshipped,
         S::Shipped => deducted && !unshipped,
         S::Cancelled => !unshipped,
@@ -128,7 +177,9 @@ fn assert_claim(claim: &Claim) {
     let kind = match claim.state {
         S::Held | S::Released | S::Converted => vec![ClaimKind::Cart],
         S::Expired => vec![ClaimKind::Cart, ClaimKind::Order],
-        S::Received => vec![ClaimKind::Receipt],
+        S::Received => {
+            vec![ClaimKind::Receipt, ClaimKind::Return, ClaimKind::Adjustment, ClaimKind::Sync, ClaimKind::Count]
+        }
         _ => vec![ClaimKind::Order],
     };
     assert!(kind.contains(&claim.key.kind), "{claim:?}");
@@ -139,19 +190,20 @@ fn assert_claim(claim: &Claim) {
 
 /// One event changes a row at most once and is answered at most once.
 fn assert_answers(shelf: &Shelf) {
-    let mut told: HashMap<(&str, Option<&StockKey>, bool), usize> = HashMap::new();
+    let mut told: HashMap<(&str, Option<&StockKey>, &str), usize> = HashMap::new();
     for announcement in &shelf.announcements {
-        let (key, level) = match &announcement.body {
-            AnnouncementBody::StockChanged { key, .. } => (Some(key), false),
-            AnnouncementBody::LowStock { key, .. } => (Some(key), true),
+        let (key, what) = match &announcement.body {
+            AnnouncementBody::StockChanged { key, .. } => (Some(key), "change"),
+            AnnouncementBody::LowStock { key, .. } => (Some(key), "level"),
+            AnnouncementBody::StockShortage { key, .. } => (Some(key), "shortage"),
             AnnouncementBody::ReservationResult(answer) => {
                 for line in &answer.lines {
                     assert!(line.granted >= 0 && line.granted <= line.requested && line.available >= 0, "{answer:?}");
                 }
-                (None, false)
+                (None, "answer")
             }
         };
-        *told.entry((&announcement.cause.id, key, level)).or_default() += 1;
+        *told.entry((&announcement.cause.id, key, what)).or_default() += 1;
     }
     assert!(told.values().all(|times| *times == 1), "{told:?}");
 }

@@ -88,7 +88,8 @@ proptest! {
 
 /// The state in which an order event finds its order, and what it is.
 fn meeting(shelf: &Shelf, event: &Event) -> Option<(&'static str, &'static str)> {
-    let key = event.claim_key().filter(|key: &ClaimKey| key.kind == ClaimKind::Order)?;
+    let mut keys = event.claim_key().into_iter().chain(event.other_claim_key());
+    let key = keys.find(|key: &ClaimKey| key.kind == ClaimKind::Order)?;
     let claim = shelf.claims.get(&key);
     let state = claim.map_or("none", |claim| claim.state.as_str());
     let known = claim.and_then(|claim| claim.version);
@@ -104,7 +105,13 @@ fn meeting(shelf: &Shelf, event: &Event) -> Option<(&'static str, &'static str)>
         Event::OrderConfirmed { .. } => "confirmed",
         Event::OrderShipped(_) => "shipped",
         Event::ClaimExpired(_) => "expiry",
-        Event::CartUpdated(_) | Event::SkuRegistered(_) | Event::StockReceived(_) => return None,
+        Event::ReturnReceived(_) => "returned",
+        Event::CartUpdated(_)
+        | Event::SkuRegistered(_)
+        | Event::StockReceived(_)
+        | Event::StockAdjusted(_)
+        | Event::StockSynced(_)
+        | Event::StockCounted(_) => return None,
     };
     Some((state, word))
 }
@@ -122,7 +129,7 @@ fn random_histories_visit_every_state_with_every_event() {
             shelf.deliver(&rules, &[event]);
         }
     }
-    let events = ["confirmed", "shipped", "cancelled", "cancelled in part", "expiry"];
+    let events = ["confirmed", "shipped", "cancelled", "cancelled in part", "expiry", "returned"];
     let creations = ["created lower", "created equal", "created higher"];
     let mut expected = BTreeSet::new();
     for state in ["none", "awaited"].into_iter().chain(ORDER_STATES.map(ClaimState::as_str)) {

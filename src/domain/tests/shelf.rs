@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::domain::announce::{Announcement, Movement};
-use crate::domain::books::{Books, Fold};
+use crate::domain::announce::{Announcement, Holder, Movement};
+use crate::domain::books::{Books, Fold, OpenHold};
 use crate::domain::claim::{Claim, ClaimKey, ClaimLine};
 use crate::domain::event::Envelope;
 use crate::domain::rules::Rules;
@@ -36,13 +36,26 @@ impl Shelf {
 
     fn load(&self, batch: &[Envelope]) -> Books {
         let events = || batch.iter().map(|envelope| &envelope.event);
-        let keys = events().flat_map(|event| event.claim_key().into_iter().chain(event.cart_key()));
+        let keys = events().flat_map(|event| event.claim_key().into_iter().chain(event.other_claim_key()));
         let claims: HashMap<ClaimKey, Claim> =
             keys.filter_map(|key| Some((key.clone(), self.claims.get(&key)?.clone()))).collect();
         let mut rows: BTreeSet<&StockKey> = events().flat_map(|event| event.stock_keys()).collect();
         rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
         let stock = rows.into_iter().filter_map(|key| Some((key.clone(), self.stock.get(key)?.clone()))).collect();
-        Books { stock, claims }
+        // The clock stands still: whatever was recorded was recorded now, and no row existed before.
+        let on_hand_at = HashMap::new();
+        let short = events().filter_map(|event| event.may_leave_short());
+        let holders = short.map(|key| (key.clone(), self.holders(key))).collect();
+        Books { stock, claims, on_hand_at, holders }
+    }
+
+    fn holders(&self, key: &StockKey) -> Vec<OpenHold> {
+        let hold = |claim: &Claim| {
+            let reserved = claim.lines.get(key).map_or(0, |line| line.reserved);
+            let holder = Holder { claim: claim.key.clone(), reserved };
+            (reserved > 0).then_some(OpenHold { holder, expires_at: claim.expires_at })
+        };
+        self.claims.values().filter_map(hold).collect()
     }
 
     /// Writes what the effects name, and nothing else.

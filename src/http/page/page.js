@@ -320,7 +320,7 @@ function received(kind, event) {
   if (kind === "stock-changed") {
     keepChange(pending.rows, keyOf(data), data);
     keep(pending.changes, data, KEPT_CHANGES);
-  } else if (kind === "low-stock") {
+  } else if (kind === "low-stock" || kind === "stock-shortage") {
     keep(pending.alerts, data, KEPT_ALERTS);
   }
   const selected = state.selected && keyOf(state.selected);
@@ -337,7 +337,7 @@ function draw() {
   if (pending.reload) reloadTable();
   pending.reload = false;
   drawList("changes", pending.changes.splice(0), KEPT_CHANGES, changeEntry);
-  for (const alert of pending.alerts) announce(`${nameOf(alert)} is ${alert.level}: ${alert.available} available`);
+  for (const alert of pending.alerts) announce(`${nameOf(alert)} is ${stateOf(alert)}: ${figuresOf(alert)}`);
   drawList("alerts", pending.alerts.splice(0), KEPT_ALERTS, alertEntry);
 }
 
@@ -376,12 +376,18 @@ function changeEntry(change) {
   );
 }
 
+// An alert is a level that was reached, or a shortage.
+const stateOf = (alert) => alert.level ?? "short";
+const figuresOf = (alert) => alert.level === undefined
+  ? `${count.format(alert.reserved)} promised, ${count.format(alert.on_hand)} on hand`
+  : `${count.format(alert.available)} available`;
+
 function alertEntry(alert) {
   return element(
     "li", { class: "entry" },
-    element("strong", {}, nameOf(alert), " ", badge(alert.level)),
+    element("strong", {}, nameOf(alert), " ", badge(stateOf(alert))),
     timeOf(alert.recorded_at, clock.format(Date.parse(alert.recorded_at))),
-    element("small", {}, `was ${alert.previous_level}; ${count.format(alert.available)} available`),
+    element("small", {}, alert.level === undefined ? figuresOf(alert) : `was ${alert.previous_level}; ${figuresOf(alert)}`),
   );
 }
 
@@ -449,7 +455,7 @@ setInterval(() => {
 }, 1000);
 
 loadTable();
-follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-result"], {
+follow("api/v1/events/stream", ["stock-changed", "low-stock", "reservation-result", "stock-shortage"], {
   received,
   told: showStream,
   opened() {

@@ -6,6 +6,7 @@
 //! | 2 | look up inbox keys | says which events lock anything at all |
 //! | 3 | lock claims, in key order, and read them | says which rows the claims bring in |
 //! | 4 | lock stock, in key order, and read the clock | needs the lines of the claims; waits as late as possible |
+//! | | what stood when rows were counted, who holds what may come up short (only with counts and syncs) | of locked rows |
 //! | | judge, in memory | |
 //! | 5 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
 //! | 6, 7 | insert claims, update claims | a claim that is there by now is another worker's: start again |
@@ -21,7 +22,8 @@
 use sqlx::PgConnection;
 
 use super::write::{Claims, WholeRows};
-use super::{PostgresStore, error, read, write};
+use super::{PostgresStore, error, holders, read, write};
+use crate::domain::books::Books;
 use crate::domain::claim::Claim;
 use crate::domain::event::Envelope;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
@@ -126,7 +128,13 @@ async fn load(connection: &mut PgConnection, entries: &[Entry], filing: &Filing)
         Some(now) => now,
         None => read::clock(connection).await?,
     };
-    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+    let counts = batch::counts(&fresh);
+    let found = if counts.is_empty() { Vec::new() } else { read::on_hand_at(connection, &counts).await? };
+    let short = batch::possibly_short(&fresh, &stock);
+    let most = batch::most_holders(&claims);
+    let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
+    let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
+    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, ..batch::books(stock, claims) } })
 }
 
 async fn look_up(connection: &mut PgConnection, entries: &[Entry], filing: &Filing) -> Result<Vec<Seen>, Attempt> {

@@ -102,6 +102,29 @@ pub(super) async fn lock_stock(
     Ok((stock, now))
 }
 
+/// Units on hand of rows at an instant, as (index into `counts`, units), from the newest ledger entry that is not after
+/// it; nothing for a row that did not exist then. The rows are locked, so that nobody appends meanwhile. Goes back from
+/// the newest entry: the time and place of each stand in the key.
+pub(super) async fn on_hand_at(
+    connection: &mut PgConnection,
+    counts: &[(&StockKey, Timestamp)],
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select k.ordinal - 1, coalesce(m.on_hand, 0)
+         from unnest($1::text[], $2::text[], $3::timestamptz[]) with ordinality as k (sku, location, instant, ordinal)
+         cross join lateral (
+             select m.on_hand from movement m
+             where m.sku = k.sku and m.location = k.location and m.recorded_at <= k.instant
+             order by m.version desc limit 1
+         ) m",
+    )
+    .bind(counts.iter().map(|(key, _)| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(counts.iter().map(|(key, _)| key.location.as_str()).collect::<Vec<_>>())
+    .bind(counts.iter().map(|(_, instant)| instant::write(*instant)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await
+}
+
 /// The numbers of sources that have one. Locks nothing.
 pub(super) async fn sources(connection: &mut PgConnection, names: &[&str]) -> Result<Vec<(String, i32)>, sqlx::Error> {
     sqlx::query_as("select name, id from source where name = any($1)").bind(names).fetch_all(connection).await

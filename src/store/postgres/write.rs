@@ -259,17 +259,18 @@ pub(super) async fn movements(
     sqlx::query(
         "insert into movement (recorded_at, sku, location, version, on_hand, cart_held, order_reserved, safety_stock,
                                on_hand_change, cart_held_change, order_reserved_change, safety_stock_change, kind,
-                               cause_type, cause_source, cause_key, cause_id, reference, reason, trace_parent)
+                               cause_type, cause_source, cause_key, cause_id, reference, reason, operator,
+                               trace_parent)
          select $1, k.sku, k.location, k.version, k.on_hand, k.cart_held, k.order_reserved, k.safety_stock,
                 k.on_hand_change, k.cart_held_change, k.order_reserved_change, k.safety_stock_change,
                 k.kind::movement_kind, k.cause_type::event_type, k.cause_source, k.cause_key, k.cause_id, k.reference,
-                k.reason, k.trace_parent
+                k.reason, k.operator, k.trace_parent
          from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
                      $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::int[],
-                     $16::uuid[], $17::text[], $18::text[], $19::text[], $20::text[])
+                     $16::uuid[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[])
               as k (sku, location, version, on_hand, cart_held, order_reserved, safety_stock, on_hand_change,
                     cart_held_change, order_reserved_change, safety_stock_change, kind, cause_type, cause_source,
-                    cause_key, cause_id, reference, reason, trace_parent)",
+                    cause_key, cause_id, reference, reason, operator, trace_parent)",
     )
     .bind(instant::write(now))
     .bind(rows.iter().map(|row| row.key.sku.as_str()).collect::<Vec<_>>())
@@ -290,6 +291,7 @@ pub(super) async fn movements(
     .bind(other_ids)
     .bind(rows.iter().map(|row| row.cause.reference.as_ref().map(|reference| reference.as_str())).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.reason.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.operator.as_deref()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.trace.parent.as_deref()).collect::<Vec<_>>())
     .execute(connection)
     .await?;

@@ -8,6 +8,7 @@
 //! | 5 | look up inbox keys | says which events touch anything at all |
 //! | 6 | read claims | says which rows the claims bring in |
 //! | 7 | read stock | needs the lines of the claims |
+//! | | what stood when rows were counted, who holds what may come up short (only with counts and syncs) | of these rows |
 //! | | judge, in memory | |
 //! | 8 | insert inbox keys, with the outcome | |
 //! | 9 | write claims | |
@@ -20,7 +21,8 @@
 
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, days, error, read, write};
+use super::{SqliteStore, days, error, holders, read, write};
+use crate::domain::books::Books;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
 use crate::store::batch::{self, Identities, Letters, Pending};
@@ -83,7 +85,13 @@ async fn load(
     let claims = if keys.is_empty() { Vec::new() } else { read::claims(connection, &keys).await? };
     let keys = batch::stock_keys(&fresh, &claims);
     let stock = if keys.is_empty() { Vec::new() } else { read::stock(connection, &keys).await? };
-    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+    let counts = batch::counts(&fresh);
+    let found = if counts.is_empty() { Vec::new() } else { read::on_hand_at(connection, &counts).await? };
+    let short = batch::possibly_short(&fresh, &stock);
+    let most = batch::most_holders(&claims);
+    let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
+    let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
+    Ok(Loaded { now, seen, books: Books { on_hand_at, holders, ..batch::books(stock, claims) } })
 }
 
 async fn write_batch(

@@ -99,6 +99,27 @@ pub(super) async fn stock(connection: &mut SqliteConnection, keys: &[&StockKey])
     found.iter().map(rows::stock).collect()
 }
 
+/// Units on hand of rows at an instant, as (index into `counts`, units), from the newest ledger entry that is not after
+/// it; nothing for a row that did not exist then. Goes back from the newest entry.
+pub(super) async fn on_hand_at(
+    connection: &mut SqliteConnection,
+    counts: &[(&StockKey, Timestamp)],
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select k.key, coalesce(m.on_hand, 0)
+         from jsonb_each(?1) as k
+         cross join movement m on m.sku = k.value ->> 0 and m.location = k.value ->> 1
+         where m.version = (
+             select o.version from movement o
+             where o.sku = k.value ->> 0 and o.location = k.value ->> 1 and o.recorded_at <= k.value ->> 2
+             order by o.version desc limit 1
+         )",
+    )
+    .bind(json(counts.iter().map(|(key, instant)| (key.sku.as_str(), key.location.as_str(), instant.0))))
+    .fetch_all(connection)
+    .await
+}
+
 /// What is known of a day.
 pub(super) struct KnownDay {
     pub dropped: bool,

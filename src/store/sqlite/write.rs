@@ -223,6 +223,7 @@ struct MovementRow<'a>(
     Option<&'a str>,
     Option<&'a str>,
     Option<&'a str>,
+    Option<&'a str>,
 );
 
 fn movement_row<'a>(row: &'a Movement, source: i32) -> MovementRow<'a> {
@@ -247,6 +248,7 @@ fn movement_row<'a>(row: &'a Movement, source: i32) -> MovementRow<'a> {
         id,
         row.cause.reference.as_ref().map(|reference| reference.as_str()),
         row.reason.as_deref(),
+        row.operator.as_deref(),
         row.trace.parent.as_deref(),
     )
 }
@@ -261,10 +263,11 @@ pub(super) async fn movements(
     sqlx::query(
         "insert into movement (recorded_at, sku, location, version, on_hand, cart_held, order_reserved, safety_stock,
                                on_hand_change, cart_held_change, order_reserved_change, safety_stock_change, kind,
-                               cause_type, cause_source, cause_key, cause_id, reference, reason, trace_parent)
+                               cause_type, cause_source, cause_key, cause_id, reference, reason, operator,
+                               trace_parent)
          select ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
                 value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13,
-                unhex(value ->> 14), value ->> 15, value ->> 16, value ->> 17, value ->> 18
+                unhex(value ->> 14), value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19
          from jsonb_each(?1)",
     )
     .bind(json(rows.iter().zip(sources).map(|(row, source)| movement_row(row, *source))))

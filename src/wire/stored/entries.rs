@@ -6,7 +6,8 @@ use super::Damaged;
 use super::bytes::{Reader, Writer};
 use super::tables::{ReadTables, Tables};
 use super::vocabulary::{self, read_optional, write_optional};
-use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine};
+use crate::domain::announce::{Announcement, AnnouncementBody, Answer, AnswerLine, Holder};
+use crate::domain::claim::ClaimKey;
 use crate::domain::event::Cause;
 use crate::domain::stock::{Counters, Snapshot};
 use crate::domain::words::{Reference, Timestamp};
@@ -15,6 +16,7 @@ use crate::ports::{DeadLetter, Position, Record};
 const STOCK_CHANGED: u8 = 0;
 const LOW_STOCK: u8 = 1;
 const RESERVATION_RESULT: u8 = 2;
+const STOCK_SHORTAGE: u8 = 3;
 
 pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v>, announcement: &'v Announcement) {
     let cause = tables.cause(&announcement.cause, &announcement.trace);
@@ -53,6 +55,19 @@ pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v
             writer.byte(RESERVATION_RESULT);
             write_answer(writer, tables, &announcement.cause, answer);
         }
+        AnnouncementBody::StockShortage { key, on_hand, reserved, short, claims } => {
+            writer.byte(STOCK_SHORTAGE);
+            writer.size(tables.key(key));
+            for number in [on_hand, reserved, short] {
+                writer.number(*number);
+            }
+            writer.size(claims.len());
+            for holder in claims {
+                vocabulary::write(writer, holder.claim.kind);
+                writer.id(holder.claim.reference.as_str());
+                writer.number(holder.reserved);
+            }
+        }
     }
 }
 
@@ -81,6 +96,13 @@ pub(super) fn read_announcement(reader: &mut Reader<'_>, tables: &ReadTables) ->
             critical_threshold: reader.number()?,
         },
         RESERVATION_RESULT => AnnouncementBody::ReservationResult(read_answer(reader, tables, &cause)?),
+        STOCK_SHORTAGE => AnnouncementBody::StockShortage {
+            key: tables.key(reader.size()?)?,
+            on_hand: reader.number()?,
+            reserved: reader.number()?,
+            short: reader.number()?,
+            claims: reader.list(read_holder)?,
+        },
         other => return Err(Damaged(format!("no announcement has the number {other}"))),
     };
     Ok(Announcement { cause, trace, body })
@@ -134,6 +156,11 @@ pub(super) fn read_answer(reader: &mut Reader<'_>, tables: &ReadTables, cause: &
             })
         })?,
     })
+}
+
+fn read_holder(reader: &mut Reader<'_>) -> Result<Holder, Damaged> {
+    let claim = ClaimKey { kind: vocabulary::read(reader)?, reference: Reference::new(reader.id()?) };
+    Ok(Holder { claim, reserved: reader.number()? })
 }
 
 pub(super) fn write_dead_letter(writer: &mut Writer, letter: &DeadLetter) {

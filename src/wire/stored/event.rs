@@ -8,8 +8,8 @@ use super::tables::{ReadTables, Tables};
 use super::vocabulary::{self, read_optional, write_optional};
 use crate::domain::claim::ClaimKey;
 use crate::domain::event::{
-    CartUpdated, ClaimExpired, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, SkuRegistered,
-    StockReceived,
+    CartUpdated, ClaimExpired, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, ReturnReceived,
+    SkuRegistered, StockAdjusted, StockCounted, StockReceived, StockSynced,
 };
 use crate::domain::words::{Line, Reference, Timestamp};
 
@@ -56,6 +56,34 @@ pub(super) fn write<'v>(writer: &mut Writer, tables: &mut Tables<'v>, event: &'v
         Event::StockReceived(event) => {
             writer.id(event.receipt.as_str());
             write_lines(writer, tables, &event.lines);
+        }
+        Event::ReturnReceived(event) => {
+            writer.id(event.id.as_str());
+            writer.id(event.order.as_str());
+            write_lines(writer, tables, &event.lines);
+            writer.byte(event.resellable.into());
+        }
+        Event::StockAdjusted(event) => {
+            writer.id(event.adjustment.as_str());
+            writer.size(tables.key(&event.key));
+            vocabulary::write(writer, event.mode);
+            writer.number(event.quantity);
+            writer.optional_number(event.expected_version);
+            writer.text(&event.reason);
+            writer.optional_text(event.operator.as_deref());
+        }
+        Event::StockSynced(event) => {
+            writer.id(event.trace.as_str());
+            writer.size(tables.key(&event.key));
+            writer.number(event.delta);
+            write_optional_reference(writer, event.order.as_ref());
+            writer.optional_text(event.reason.as_deref());
+        }
+        Event::StockCounted(event) => {
+            writer.id(event.count.as_str());
+            writer.size(tables.key(&event.key));
+            writer.number(event.quantity);
+            writer.number(event.counted_at.0);
         }
         Event::ClaimExpired(event) => {
             vocabulary::write(writer, event.claim.kind);
@@ -107,6 +135,34 @@ pub(super) fn read(reader: &mut Reader<'_>, tables: &ReadTables) -> Result<Event
         EventType::StockReceived => {
             Event::StockReceived(StockReceived { receipt: read_reference(reader)?, lines: read_lines(reader, tables)? })
         }
+        EventType::ReturnReceived => Event::ReturnReceived(ReturnReceived {
+            id: read_reference(reader)?,
+            order: read_reference(reader)?,
+            lines: read_lines(reader, tables)?,
+            resellable: reader.flag()?,
+        }),
+        EventType::StockAdjusted => Event::StockAdjusted(StockAdjusted {
+            adjustment: read_reference(reader)?,
+            key: tables.key(reader.size()?)?,
+            mode: vocabulary::read(reader)?,
+            quantity: reader.number()?,
+            expected_version: reader.optional_number()?,
+            reason: reader.text()?.into(),
+            operator: reader.optional(Reader::text)?.map(Arc::from),
+        }),
+        EventType::StockSynced => Event::StockSynced(StockSynced {
+            trace: read_reference(reader)?,
+            key: tables.key(reader.size()?)?,
+            delta: reader.number()?,
+            order: reader.optional(read_reference)?,
+            reason: reader.optional(Reader::text)?.map(Arc::from),
+        }),
+        EventType::StockCounted => Event::StockCounted(StockCounted {
+            count: read_reference(reader)?,
+            key: tables.key(reader.size()?)?,
+            quantity: reader.number()?,
+            counted_at: Timestamp(reader.number()?),
+        }),
         EventType::ClaimExpired => Event::ClaimExpired(ClaimExpired {
             claim: ClaimKey { kind: vocabulary::read(reader)?, reference: read_reference(reader)? },
             deadline: Timestamp(reader.number()?),

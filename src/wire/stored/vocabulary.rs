@@ -5,7 +5,7 @@ use super::Damaged;
 use super::bytes::{Reader, Writer};
 use crate::domain::announce::{AnswerKind, AnswerOutcome, Reason};
 use crate::domain::claim::{ClaimKind, ClaimState};
-use crate::domain::event::{EventType, Policy};
+use crate::domain::event::{AdjustmentMode, EventType, Policy};
 use crate::domain::stock::{Level, Status};
 use crate::ports::DeadLetterReason;
 
@@ -48,8 +48,13 @@ impl Word for Policy {
     const WORDS: &'static [Self] = &[Self::All, Self::Partial];
 }
 
+impl Word for AdjustmentMode {
+    const WORDS: &'static [Self] = &[Self::Increase, Self::Decrease, Self::Set];
+}
+
 impl Word for ClaimKind {
-    const WORDS: &'static [Self] = &[Self::Cart, Self::Order, Self::Receipt];
+    const WORDS: &'static [Self] =
+        &[Self::Cart, Self::Order, Self::Receipt, Self::Return, Self::Adjustment, Self::Sync, Self::Count];
 }
 
 impl Word for AnswerKind {
@@ -114,6 +119,10 @@ impl Word for EventType {
         Self::SkuRegistered,
         Self::StockReceived,
         Self::ClaimExpired,
+        Self::ReturnReceived,
+        Self::StockAdjusted,
+        Self::StockSynced,
+        Self::StockCounted,
     ];
 }
 
@@ -155,6 +164,7 @@ mod tests {
         complete(&ClaimState::ALL);
         complete(&DeadLetterReason::ALL);
         complete(&[Policy::All, Policy::Partial]);
+        complete(&AdjustmentMode::ALL);
         complete(&[&EventType::INPUT[..], &[EventType::ClaimExpired]].concat());
     }
 }

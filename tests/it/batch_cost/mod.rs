@@ -5,7 +5,8 @@ mod contention;
 mod counting_proxy;
 
 use holdfast::domain::rules::{DeductOn, Rules};
-use holdfast::ports::Outcome;
+use holdfast::ports::{Outcome, Store};
+use holdfast::wire::instant;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -105,8 +106,8 @@ async fn a_batch_takes_as_many_statements_for_one_order_as_for_two_thousand() {
     }
 }
 
-/// One of everything, for the round with this number.
-fn everything(round: usize) -> Vec<Value> {
+/// One of everything, for the round with this number, where somebody counted at an instant.
+fn everything(round: usize, counted_at: &str) -> Vec<Value> {
     let name = |kind: &str| format!("{kind}-{round:05}");
     let (order, late, sku) = (name("ORDER"), name("LATE"), sku_name(round % 100));
     let wanted = lines(&[(&sku, 3)]);
@@ -121,6 +122,18 @@ fn everything(round: usize) -> Vec<Value> {
         fresh("order-cancelled", json!({"order_id": order})),
         fresh("order-cancelled", json!({"order_id": late, "lines": lines(&[(&sku, 1)])})),
         fresh("order-created", json!({"order_id": late, "lines": wanted})),
+        fresh("return-received", json!({"return_id": name("RETURN"), "order_id": order, "lines": wanted})),
+        fresh(
+            "stock-adjusted",
+            json!({"adjustment_id": name("ADJUSTMENT"), "sku": sku, "mode": "increase",
+            "quantity": 2, "reason": "found"}),
+        ),
+        fresh("stock-synced", json!({"trace_id": name("TRACE"), "sku": sku, "delta": -1})),
+        fresh(
+            "stock-counted",
+            json!({"count_id": name("COUNT"), "sku": sku, "quantity": 900_000,
+            "counted_at": counted_at}),
+        ),
         fresh("order-created", json!({"order_id": name("POISON"), "lines": []})),
     ]
 }
@@ -129,6 +142,11 @@ fn everything(round: usize) -> Vec<Value> {
 async fn a_batch_of_everything_takes_a_constant_number_of_statements_too() {
     let (mut shop, proxy) = counted(Rules::default()).await;
     shop.send((0..100).map(|sku| registered(&sku_name(sku), 1_000_000)).collect()).await;
+    // Somebody holds a unit of each row, so that whoever counts looks for holders.
+    let held = |sku: usize| json!({"cart_id": format!("HELD-{sku}"), "lines": lines(&[(&sku_name(sku), 1)])});
+    shop.send((0..100).map(|sku| fresh("cart-updated", held(sku))).collect()).await;
+    let counted_at = instant::format(shop.store.outbox_status().await.expect("the store should answer").now);
+    let everything = |round: usize| everything(round, &counted_at);
     shop.send(everything(0)).await;
     let mut counts = Vec::new();
     for rounds in [1..2, 2..12, 12..112] {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod changes;
+mod goods;
 mod overtaken;
 mod races;
 mod rows;

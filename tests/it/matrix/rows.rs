@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-/// Rows about events that are read by a later release.
-const AWAITED: [&str; 2] = ["a_count_while_selling", "return_of_more_than_was_shipped"];
-
 /// The sentence of a row as a name: its letters and digits, with one underscore for everything between.
 fn name(sentence: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' };
@@ -22,6 +19,7 @@ fn every_row_of_the_page_is_a_test() {
     let sources = [
         include_str!("bad_input.rs"),
         include_str!("changes.rs"),
+        include_str!("goods.rs"),
         include_str!("overtaken.rs"),
         include_str!("races.rs"),
         include_str!("same_events.rs"),
@@ -31,7 +29,6 @@ fn every_row_of_the_page_is_a_test() {
     let tests: BTreeSet<String> = tests
         .filter_map(|test| test.split_once("async fn ")?.1.split_once('(').map(|(name, _)| name.to_owned()))
         .collect();
-    let missing: Vec<&String> = rows.difference(&tests).collect();
-    assert_eq!(missing, AWAITED);
+    assert_eq!(rows.difference(&tests).collect::<Vec<_>>(), [""; 0], "nobody tests these rows of the page");
     assert_eq!(tests.difference(&rows).collect::<Vec<_>>(), [""; 0], "these are no rows of the page");
 }

@@ -1,6 +1,7 @@
 //! `sku-registered` and `stock-received`, and what a change of a stock row leaves behind.
 
 use holdfast::domain::announce::AnnouncementBody;
+use holdfast::domain::rules::DeductOn;
 use holdfast::domain::stock::{Counters, Snapshot, Status, StockRow};
 use serde_json::{Value, json};
 
@@ -210,5 +211,48 @@ async fn every_change_is_one_version_one_movement_and_one_announcement_that_foll
         assert_eq!(versions, (1..=row.version).collect::<Vec<_>>());
         assert_eq!(last, row.snapshot());
     }
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_status_holds_from_its_change_on_and_what_was_set_aside_before_goes_on() {
+    let mut shop = super::stocked_with(super::deducting_on(DeductOn::Shipped), &[("A", 10)]).await;
+    send(&mut shop, vec![ordered("O-1", &[("A", 3)]), cart("C-1", 1, &[("A", 2)])]).await;
+    for status in ["locked", "inactive"] {
+        assert_eq!(send_one(&mut shop, sku("A", json!({"status": status}))).await, "applied");
+        let AnnouncementBody::StockChanged { before, after, .. } = &shop.announcements().await.pop().unwrap().body
+        else {
+            panic!("a status is a change of the row")
+        };
+        assert_eq!((after.status.as_str(), before.counters), (status, after.counters));
+        assert_ne!(before.status, after.status);
+        let name = format!("O-{status}");
+        assert_eq!(send_one(&mut shop, ordered(&name, &[("A", 1)])).await, "refused not_sellable");
+        assert_eq!(send_one(&mut shop, cart(&format!("C-{status}"), 1, &[("A", 1)])).await, "refused not_sellable");
+        // A cart keeps what it holds, and gets no more of it.
+        assert_eq!(shop.units("A").await, (10, 2, 3, 5));
+    }
+    assert_eq!(send_one(&mut shop, cart("C-1", 2, &[("A", 3)])).await, "applied");
+    assert_eq!(last_told(&shop, "C-1").await, "partial, held (not_sellable): A 3 -> 2 of 7 (not_sellable)");
+    send(&mut shop, vec![confirmed("O-1"), super::shipped("O-1", "S-1"), cart("C-1", 3, &[("A", 1)])]).await;
+    assert_eq!(shop.units("A").await, (7, 1, 0, 6));
+    send_one(&mut shop, sku("A", json!({"status": "active"}))).await;
+    assert_eq!(send_one(&mut shop, ordered("O-2", &[("A", 6)])).await, "applied");
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_back_from_sale_is_sold_to_nobody_and_may_be_more_than_there_is() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, sku("A", json!({"safety_stock": 4}))).await;
+    assert_eq!(send_one(&mut shop, ordered("O-1", &[("A", 7)])).await, "refused insufficient_stock");
+    assert_eq!(told(&shop, "O-1").await, ["refused, refused (insufficient_stock): A 7 -> 0 of 6 (insufficient_stock)"]);
+    assert_eq!(send_one(&mut shop, ordered("O-2", &[("A", 6)])).await, "applied");
+    assert_eq!(send_one(&mut shop, cart("C-1", 1, &[("A", 1)])).await, "refused insufficient_stock");
+    assert_eq!(send_one(&mut shop, sku("A", json!({"safety_stock": 9}))).await, "applied");
+    assert_eq!(shop.units("A").await, (4, 0, 0, -5));
+    assert_eq!(send_one(&mut shop, sku("A", json!({"safety_stock": 1}))).await, "applied");
+    assert_eq!(send_one(&mut shop, ordered("O-3", &[("A", 3)])).await, "applied");
+    assert_eq!(shop.units("A").await, (1, 0, 0, 0));
     shop.assert_sound().await;
 }

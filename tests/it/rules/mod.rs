@@ -2,6 +2,8 @@
 //! every store: this module stands below each of them. Deliveries arrive twice by default.
 
 mod carts;
+mod corrections;
+mod counts;
 mod days;
 mod delivery;
 mod expiry;
@@ -14,11 +16,15 @@ mod orders_created;
 mod orders_fulfilled;
 mod orders_overtaken;
 mod races;
+mod returns;
+mod shortages;
+mod syncs;
 
-use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine};
+use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine, Holder};
 use holdfast::domain::claim::ClaimKind;
 use holdfast::domain::rules::{DeductOn, Rules};
-use holdfast::ports::{Outcome, Store};
+use holdfast::domain::words::StockKey;
+use holdfast::ports::{MovementView, Outcome, Queries, Store};
 use serde_json::{Value, json};
 
 use super::Shop;
@@ -100,9 +106,42 @@ pub async fn levels(shop: &Shop) -> Vec<String> {
         AnnouncementBody::LowStock { key, level, previous_level, available, .. } => {
             Some(format!("{} {} -> {} at {available}", key.sku, previous_level.as_str(), level.as_str()))
         }
-        AnnouncementBody::StockChanged { .. } | AnnouncementBody::ReservationResult(_) => None,
+        AnnouncementBody::StockChanged { .. }
+        | AnnouncementBody::ReservationResult(_)
+        | AnnouncementBody::StockShortage { .. } => None,
     };
     shop.announcements().await.into_iter().filter_map(|announcement| level(announcement.body)).collect()
+}
+
+/// The shortages told so far, each as `sku on_hand of reserved, short: claims`, a claim as `kind reference units`.
+pub async fn shortages(shop: &Shop) -> Vec<String> {
+    let shortage = |body: AnnouncementBody| match body {
+        AnnouncementBody::StockShortage { key, on_hand, reserved, short, claims } => {
+            let claim = |it: &Holder| format!("{} {} {}", it.claim.kind.as_str(), it.claim.reference, it.reserved);
+            let claims: Vec<String> = claims.iter().map(claim).collect();
+            Some(format!("{} {on_hand} of {reserved}, {short} short: {}", key.sku, claims.join("; ")))
+        }
+        AnnouncementBody::StockChanged { .. }
+        | AnnouncementBody::LowStock { .. }
+        | AnnouncementBody::ReservationResult(_) => None,
+    };
+    shop.announcements().await.into_iter().filter_map(|announcement| shortage(announcement.body)).collect()
+}
+
+/// What the ledger says of a SKU, newest first, each as `kind on_hand -> on_hand`.
+pub async fn ledger(shop: &Shop, sku: &str) -> Vec<String> {
+    let movements = shop.store.movements(&StockKey::new(sku, "default"), None, 1_000).await.expect("a history");
+    let sentence = |it: &MovementView| {
+        format!("{} {} -> {}", it.kind.as_str(), it.after.on_hand - it.change.on_hand, it.after.on_hand)
+    };
+    movements.iter().map(sentence).collect()
+}
+
+/// Now by the database's clock, as an event says it; what is recorded after this comes later by that clock.
+pub async fn moment(shop: &Shop) -> String {
+    let now = shop.store.outbox_status().await.expect("the store should answer").now;
+    shop.pass(1).await;
+    holdfast::wire::instant::format(now)
 }
 
 /// Puts the deadlines of claims a second into the past, of all that have one.
@@ -166,6 +205,27 @@ pub fn sku(sku: &str, fields: Value) -> Value {
 /// `stock-received`.
 pub fn received(receipt: &str, units: &[(&str, i64)]) -> Value {
     fresh("stock-received", json!({"receipt_id": receipt, "lines": lines(units)}))
+}
+
+/// `stock-adjusted`.
+pub fn adjusted(adjustment: &str, sku: &str, mode: &str, quantity: i64, fields: Value) -> Value {
+    let data = json!({"adjustment_id": adjustment, "sku": sku, "mode": mode, "quantity": quantity, "reason": "found"});
+    fresh("stock-adjusted", with(data, fields))
+}
+
+/// `stock-synced`.
+pub fn synced(trace: &str, sku: &str, delta: i64) -> Value {
+    fresh("stock-synced", json!({"trace_id": trace, "sku": sku, "delta": delta}))
+}
+
+/// `stock-counted`.
+pub fn counted(count: &str, sku: &str, quantity: i64, counted_at: &str) -> Value {
+    fresh("stock-counted", json!({"count_id": count, "sku": sku, "quantity": quantity, "counted_at": counted_at}))
+}
+
+/// `return-received`.
+pub fn returned(id: &str, order: &str, units: &[(&str, i64)]) -> Value {
+    fresh("return-received", json!({"return_id": id, "order_id": order, "lines": lines(units)}))
 }
 
 /// An event with another id: the same fact, told again.

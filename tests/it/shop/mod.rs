@@ -239,7 +239,7 @@ impl<K: StoreKind> ShopOn<K> {
 }
 
 fn bench(rules: Rules) -> Bench {
-    Bench { rules, max_clock_skew_seconds: 300, buries: true }
+    Bench { rules, max_clock_skew_seconds: 300, count_max_age_seconds: 604_800, buries: true }
 }
 
 fn decoder() -> Decoder {

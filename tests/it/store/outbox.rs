@@ -75,7 +75,9 @@ async fn numbers_stand_in_the_order_of_commits_and_each_writer_is_told_its_own()
     // Each order saw what the one before it left, and says so: the versions of the row go by the numbers.
     let versions = kept.iter().flat_map(|batch| &batch.announcements).filter_map(|it| match &it.body {
         AnnouncementBody::StockChanged { version, .. } => Some(*version),
-        AnnouncementBody::LowStock { .. } | AnnouncementBody::ReservationResult(_) => None,
+        AnnouncementBody::LowStock { .. }
+        | AnnouncementBody::ReservationResult(_)
+        | AnnouncementBody::StockShortage { .. } => None,
     });
     assert!(versions.eq(2..=101));
     shop.assert_sound().await;

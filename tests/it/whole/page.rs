@@ -63,6 +63,13 @@ async fn the_page_shows_stock_live_and_who_holds_it_without_a_mouse() {
     browser.wait_until("document.getElementById('changes').innerText.includes('order-created O-1001')");
     browser.wait_until("document.getElementById('announcer').textContent.includes('TEA-GREEN is low: 18 available')");
 
+    // So does a count that finds less than is promised.
+    installation.publish(&[order("O-1004", "TEA-BLACK", 3)]);
+    installation.publish(&[event("stock-synced", "s-1", json!({"trace_id": "T-1", "sku": "TEA-BLACK", "delta": -1}))]);
+    browser.wait_until("document.querySelector('#alerts .badge')?.textContent === 'short'");
+    let told = "document.getElementById('announcer').textContent.includes('TEA-BLACK is short: 3 promised, 2 on hand')";
+    browser.wait_until(told);
+
     // Who holds it, by keyboard alone.
     browser.press("Tab");
     assert_eq!(browser.value("document.activeElement.textContent"), "TEA-GREEN");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use apache_avro::Schema;
 use apache_avro::types::Value as AvroValue;
 use holdfast::domain::announce::{
-    Announcement, AnnouncementBody, Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason,
+    Announcement, AnnouncementBody, Answer, AnswerKind, AnswerLine, AnswerOutcome, Holder, Reason,
 };
-use holdfast::domain::claim::ClaimState;
+use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimState};
 use holdfast::domain::event::{Cause, EventType, Trace};
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
 use holdfast::domain::words::{StockKey, Timestamp};
@@ -62,6 +62,19 @@ fn low_stock(cause: &Arc<Cause>, sku: &str) -> Announcement {
     Announcement { cause: cause.clone(), trace: Trace::default(), body }
 }
 
+fn stock_shortage(cause: &Arc<Cause>, sku: &str) -> Announcement {
+    let holder =
+        |kind, reference: &str, reserved| Holder { claim: ClaimKey { kind, reference: reference.into() }, reserved };
+    let body = AnnouncementBody::StockShortage {
+        key: StockKey::new(sku, "default"),
+        on_hand: 3,
+        reserved: 5,
+        short: 2,
+        claims: vec![holder(ClaimKind::Order, "O-1", 4), holder(ClaimKind::Cart, "C-1", 1)],
+    };
+    Announcement { cause: cause.clone(), trace: Trace::default(), body }
+}
+
 pub(super) fn answer(state: Option<ClaimState>, reason: Option<Reason>) -> Answer {
     let line =
         |sku, reason| AnswerLine { key: StockKey::new(sku, "default"), requested: 5, granted: 4, available: 4, reason };
@@ -94,6 +107,7 @@ pub(super) fn everything() -> OutboxBatch {
         low_stock(&cause, "A"),
         announced(&cause, answer(Some(ClaimState::Reserved), Some(Reason::InsufficientStock))),
         announced(&plain, answer(None, None)),
+        stock_shortage(&cause, "A"),
     ])
 }
 
@@ -149,6 +163,9 @@ fn bodies_in_json_are_exactly_the_contract() {
         format!(
             r#"{{"seq":103,"kind":"stock","reference":"O-1","outcome":"partial","state":"partial","lines":[{{"sku":"A","location":"default","requested":5,"granted":4,"available":4}},{{"sku":"B","location":"default","requested":5,"granted":4,"available":4}}],"cause":{{"type":"order-created","id":"e-1","source":"shop"}},{recorded}}}"#
         ),
+        format!(
+            r#"{{"seq":104,"sku":"A","location":"default","on_hand":3,"reserved":5,"short":2,"claims":[{{"kind":"order","reference":"O-1","reserved":4}},{{"kind":"cart","reference":"C-1","reserved":1}}],{cause},{recorded}}}"#
+        ),
     ];
     let texts: Vec<String> =
         records.iter().map(|record| String::from_utf8(record.payload.clone().unwrap()).unwrap()).collect();
@@ -188,7 +205,7 @@ fn bodies_have_the_fields_of_their_schema_in_order() {
 #[test]
 fn bodies_in_avro_say_the_same_as_in_json() {
     let [json, avro] = encoders().map(|encoder| encoder.encode(&everything()));
-    assert_eq!(json.len(), 4);
+    assert_eq!(json.len(), 5);
     for (from_json, from_avro) in json.iter().zip(&avro) {
         let schema = schema(&from_avro.topic);
         let payload = from_avro.payload.as_deref().unwrap();
@@ -209,6 +226,7 @@ fn headers_keys_and_topics_are_those_of_the_contract() {
     let topics_and_keys: Vec<(String, String)> = records.iter().map(of).collect();
     let expected = [("eu.stock-changed", "A"), ("eu.alerts", "A"), ("eu.reservation-result", "O-1")];
     assert_eq!(topics_and_keys[..3], expected.map(|(topic, key)| (topic.to_owned(), key.to_owned())));
+    assert_eq!(topics_and_keys[4], ("eu.stock-shortage".to_owned(), "A".to_owned()));
     let [first, second, ..] = &records[..] else { panic!() };
     assert_eq!(first.timestamp, everything().recorded_at);
     for (name, value) in [
@@ -270,7 +288,7 @@ fn dead_letters_keep_what_came_and_say_why() {
     for encoder in encoders() {
         let records = encoder.encode(&batch);
         let [.., letter, tombstone] = &records[..] else { panic!() };
-        assert_eq!(records.len(), 6);
+        assert_eq!(records.len(), 7);
         assert_eq!(&*letter.topic, "inventory-dead-letters");
         assert_eq!((&letter.key, &letter.payload), (&original.key, &original.payload));
         assert_eq!(letter.headers[..2], original.headers);

@@ -1,6 +1,6 @@
 //! What the fields of a body may hold, and what becomes of a body that is not one.
 
-use holdfast::domain::event::EventType;
+use holdfast::domain::event::{Event, EventType};
 use holdfast::domain::words::{Line, StockKey};
 use holdfast::ports::DeadLetterReason::{
     InvalidField, InvalidQuantity, MissingKeyField, TooLarge, Undecodable, UnknownSchema,
@@ -192,6 +192,21 @@ fn lines_have_limits() {
         ("order-cancelled", r#"{"order_id":"O","lines":[]}"#),
         ("order-shipped", r#"{"order_id":"O","shipment_id":"S","lines":[]}"#),
         ("stock-received", r#"{"receipt_id":"R","lines":[]}"#),
+        ("return-received", r#"{"return_id":"R","order_id":"O","lines":[]}"#),
+        ("return-received", r#"{"return_id":"R","order_id":"O","resellable":1,"lines":[{"sku":"A","quantity":1}]}"#),
+        ("return-received", r#"{"return_id":"R","order_id":"O","resellable":"no","lines":[{"sku":"A","quantity":1}]}"#),
+        ("stock-adjusted", r#"{"adjustment_id":"A","sku":"A","quantity":1,"reason":"r"}"#),
+        ("stock-adjusted", r#"{"adjustment_id":"A","sku":"A","mode":"double","quantity":1,"reason":"r"}"#),
+        ("stock-adjusted", r#"{"adjustment_id":"A","sku":"A","mode":"set","quantity":1}"#),
+        ("stock-adjusted", r#"{"adjustment_id":"A","sku":"A","mode":"set","quantity":1,"reason":"r","operator":7}"#),
+        (
+            "stock-adjusted",
+            r#"{"adjustment_id":"A","sku":"A","mode":"set","quantity":1,"reason":"r","expected_version":-1}"#,
+        ),
+        ("stock-synced", r#"{"trace_id":"T","product_id":"12","delta":1}"#),
+        ("stock-synced", r#"{"trace_id":"T","product_id":1.5,"delta":1}"#),
+        ("stock-counted", r#"{"count_id":"N","sku":"A","quantity":1}"#),
+        ("stock-counted", r#"{"count_id":"N","sku":"A","quantity":1,"counted_at":"noon"}"#),
         ("order-created", r#"{"order_id":"O","policy":"some","lines":[{"sku":"A","quantity":1}]}"#),
         ("order-created", r#"{"order_id":"O","ttl_s":-1,"lines":[{"sku":"A","quantity":1}]}"#),
         ("order-created", r#"{"order_id":"O","cart_id":"","lines":[{"sku":"A","quantity":1}]}"#),
@@ -202,9 +217,58 @@ fn lines_have_limits() {
         ("cart-updated", r#"{"lines":[]}"#),
         ("order-shipped", r#"{"order_id":"O"}"#),
         ("stock-received", r#"{"lines":[{"sku":"A","quantity":1}]}"#),
+        ("return-received", r#"{"return_id":"R","lines":[{"sku":"A","quantity":1}]}"#),
+        ("return-received", r#"{"order_id":"O","lines":[{"sku":"A","quantity":1}]}"#),
+        ("stock-adjusted", r#"{"sku":"A","mode":"set","quantity":1,"reason":"r"}"#),
+        ("stock-adjusted", r#"{"adjustment_id":"A","mode":"set","quantity":1,"reason":"r"}"#),
+        ("stock-synced", r#"{"sku":"A","delta":1}"#),
+        ("stock-synced", r#"{"trace_id":"T","delta":1}"#),
+        ("stock-counted", r#"{"sku":"A","quantity":1,"counted_at":"2026-11-21T15:45:00Z"}"#),
+        ("stock-counted", r#"{"count_id":"N","quantity":1,"counted_at":"2026-11-21T15:45:00Z"}"#),
     ] {
         assert_eq!(reason(event(topic, body)), MissingKeyField, "{topic}");
     }
+}
+
+#[test]
+fn a_difference_is_signed_and_not_0_and_only_set_and_counts_take_0() {
+    let synced =
+        |delta: Value| event("stock-synced", &json!({"trace_id": "T", "sku": "A", "delta": delta}).to_string());
+    let read = |delta: Value| match decode(synced(delta.clone())).unwrap().event {
+        Event::StockSynced(event) => event.delta,
+        other => panic!("{delta}: {other:?}"),
+    };
+    for (delta, expected) in [
+        (json!(1), 1),
+        (json!(-1), -1),
+        (json!(2_147_483_647_i64), 2_147_483_647),
+        (json!(-2_147_483_647_i64), -2_147_483_647),
+        (json!("12"), 12),
+        (json!("-12"), -12),
+    ] {
+        assert_eq!(read(delta), expected);
+    }
+    for wrong in
+        [json!(0), json!(1.5), json!(-2.0), json!("+1"), json!("--1"), json!("-"), json!(""), json!("0"), Value::Null]
+            .into_iter()
+            .chain([json!(2_147_483_648_i64), json!(-2_147_483_648_i64), json!(true)])
+    {
+        assert_eq!(reason(synced(wrong.clone())), InvalidQuantity, "{wrong}");
+    }
+    let adjusted = |mode: &str, quantity: i64| {
+        let body = json!({"adjustment_id": "A", "sku": "A", "mode": mode, "quantity": quantity, "reason": "r"});
+        event("stock-adjusted", &body.to_string())
+    };
+    assert!(decode(adjusted("set", 0)).is_ok());
+    for (mode, quantity) in [("increase", 0), ("decrease", 0), ("set", -1), ("increase", 2_147_483_648)] {
+        assert_eq!(reason(adjusted(mode, quantity)), InvalidQuantity, "{mode} {quantity}");
+    }
+    let counted = |quantity: i64| {
+        let body = json!({"count_id": "N", "sku": "A", "quantity": quantity, "counted_at": "2026-11-21T15:45:00Z"});
+        event("stock-counted", &body.to_string())
+    };
+    assert!(decode(counted(0)).is_ok());
+    assert_eq!(reason(counted(-1)), InvalidQuantity);
 }
 
 #[test]
@@ -238,7 +302,7 @@ fn avro_quantities_and_times_keep_the_same_rules() {
 fn no_bytes_panic() {
     let decoder = decoder();
     let bytes = prop::collection::vec(any::<u8>(), 0..400);
-    proptest!(|(payload in bytes, mode in 0..4_usize, topic in 0..7_usize)| {
+    proptest!(|(payload in bytes, mode in 0..4_usize, topic in 0..EventType::INPUT.len())| {
         let topic = EventType::INPUT[topic].as_str();
         let content_type = ["application/json", "application/avro", STRUCTURED[0].1, ""][mode];
         let record = record(topic, &[("ce_id", "e"), ("content-type", content_type)], payload);

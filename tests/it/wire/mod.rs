@@ -84,6 +84,7 @@ fn lines(event: &Event) -> &[Line] {
         Event::OrderCreated(event) => &event.lines,
         Event::CartUpdated(event) => &event.lines,
         Event::StockReceived(event) => &event.lines,
+        Event::ReturnReceived(event) => &event.lines,
         other => panic!("{other:?} has no lines"),
     }
 }

@@ -250,12 +250,13 @@ async fn a_registry_that_is_gone_is_unavailable_and_nothing_is_asked_without_nee
 
 #[tokio::test]
 async fn what_is_published_is_registered_once_and_framed_by_its_id() {
-    let subjects = ["stock-changed", "low-stock", "reservation-result"];
+    let subjects = ["stock-changed", "low-stock", "reservation-result", "stock-shortage"];
     let paths = subjects.map(|subject| format!("/subjects/{subject}-value/versions"));
     let server = Server::start(&[
         (&paths[0], 200, json!({"id": 258})),
         (&paths[1], 200, json!({"id": 2})),
         (&paths[2], 200, json!({"id": 3})),
+        (&paths[3], 200, json!({"id": 4})),
     ])
     .await;
     let registry = Registry::new(&format!("http://{}/apis/ccompat/v7", server.address)).unwrap();

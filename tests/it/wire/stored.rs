@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use holdfast::domain::announce::{
-    Announcement, AnnouncementBody, Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason,
+    Announcement, AnnouncementBody, Answer, AnswerKind, AnswerLine, AnswerOutcome, Holder, Reason,
 };
 use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimState, Remembered};
 use holdfast::domain::event::{
-    CartUpdated, Cause, ClaimExpired, Event, EventType, OrderCancelled, OrderCreated, OrderShipped, Policy,
-    SkuRegistered, StockReceived, Trace,
+    AdjustmentMode, CartUpdated, Cause, ClaimExpired, Event, EventType, OrderCancelled, OrderCreated, OrderShipped,
+    Policy, ReturnReceived, SkuRegistered, StockAdjusted, StockCounted, StockReceived, StockSynced, Trace,
 };
 use holdfast::domain::stock::{Counters, Level, Snapshot, Status};
 use holdfast::domain::words::{Line, Reference, StockKey, Timestamp};
@@ -103,6 +103,11 @@ fn answers() -> BoxedStrategy<Answer> {
     (reference(), option::of(number()), words, vec(line, 0..4), option::of(number())).prop_map(answer).boxed()
 }
 
+fn holders() -> BoxedStrategy<Holder> {
+    let holder = |(kind, reference, reserved)| Holder { claim: ClaimKey { kind, reference }, reserved };
+    (select(&ClaimKind::ALL[..]), reference(), number()).prop_map(holder).boxed()
+}
+
 fn bodies() -> BoxedStrategy<AnnouncementBody> {
     let levels = || select(&Level::ALL[..]);
     prop_oneof![
@@ -123,6 +128,15 @@ fn bodies() -> BoxedStrategy<AnnouncementBody> {
             }
         ),
         answers().prop_map(AnnouncementBody::ReservationResult),
+        (key(), number(), number(), number(), vec(holders(), 0..4)).prop_map(
+            |(key, on_hand, reserved, short, claims)| AnnouncementBody::StockShortage {
+                key,
+                on_hand,
+                reserved,
+                short,
+                claims
+            }
+        ),
     ]
     .boxed()
 }
@@ -194,11 +208,29 @@ fn events() -> BoxedStrategy<Event> {
         );
     let received =
         (reference(), lines()).prop_map(|(receipt, lines)| Event::StockReceived(StockReceived { receipt, lines }));
+    let returned = (reference(), reference(), lines(), any::<bool>()).prop_map(|(id, order, lines, resellable)| {
+        Event::ReturnReceived(ReturnReceived { id, order, lines, resellable })
+    });
+    let mode = select(&AdjustmentMode::ALL[..]);
+    let adjusted = (reference(), key(), mode, number(), count(), text(), option::of(text())).prop_map(
+        |(adjustment, key, mode, quantity, expected_version, reason, operator)| {
+            let adjusted = StockAdjusted { adjustment, key, mode, quantity, expected_version, reason, operator };
+            Event::StockAdjusted(adjusted)
+        },
+    );
+    let synced = (reference(), key(), number(), option::of(reference()), option::of(text())).prop_map(
+        |(trace, key, delta, order, reason)| Event::StockSynced(StockSynced { trace, key, delta, order, reason }),
+    );
+    let counted = (reference(), key(), number(), number()).prop_map(|(count, key, quantity, counted_at)| {
+        Event::StockCounted(StockCounted { count, key, quantity, counted_at: Timestamp(counted_at) })
+    });
     let expired = (select(&ClaimKind::ALL[..]), reference(), number()).prop_map(|(kind, reference, deadline)| {
         Event::ClaimExpired(ClaimExpired { claim: ClaimKey { kind, reference }, deadline: Timestamp(deadline) })
     });
     let confirmed = reference().prop_map(|order| Event::OrderConfirmed { order });
-    prop_oneof![created, updated, cancelled, confirmed, shipped, registered, received, expired].boxed()
+    let of_orders = prop_oneof![created, updated, cancelled, confirmed, shipped, returned];
+    let of_goods = prop_oneof![registered, received, adjusted, synced, counted];
+    prop_oneof![of_orders, of_goods, expired].boxed()
 }
 
 proptest! {
