@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use holdfast::domain::books::{Books, Fold};
+use holdfast::domain::announce::Holder;
+use holdfast::domain::books::{Books, Fold, OpenHold};
 use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
 use holdfast::domain::event::Envelope;
 use holdfast::domain::rules::Rules;
@@ -20,6 +21,8 @@ use super::tally::{self, Tally};
 pub struct Kept {
     stock: BTreeMap<StockKey, StockRow>,
     claims: BTreeMap<ClaimKey, Claim>,
+    /// (row, instant, change of on_hand) of every movement.
+    ledger: Vec<(StockKey, Timestamp, i64)>,
 }
 
 impl Kept {
@@ -41,7 +44,8 @@ impl Kept {
     }
 
     fn load(&self, batch: &[Envelope]) -> Books {
-        let named = batch.iter().flat_map(|told| told.event.claim_key().into_iter().chain(told.event.cart_key()));
+        let named =
+            batch.iter().flat_map(|told| told.event.claim_key().into_iter().chain(told.event.other_claim_key()));
         let claims: HashMap<ClaimKey, Claim> = named
             .filter_map(|key| self.claims.get_key_value(&key))
             .map(|(key, claim)| (key.clone(), claim.clone()))
@@ -50,12 +54,32 @@ impl Kept {
         let rows: BTreeSet<&StockKey> =
             batch.iter().flat_map(|told| told.event.stock_keys()).chain(of_claims).collect();
         let stock = rows.into_iter().filter_map(|key| self.stock.get_key_value(key));
-        Books { stock: stock.map(|(key, row)| (key.clone(), row.clone())).collect(), claims }
+        let counted = batch.iter().filter_map(|told| told.event.counted());
+        let on_hand_at = counted
+            .filter_map(|(key, instant)| Some(((key.clone(), instant), self.on_hand_at(key, instant)?)))
+            .collect();
+        let short = batch.iter().filter_map(|told| told.event.may_leave_short());
+        let holders = short.map(|key| (key.clone(), self.holders(key))).collect();
+        Books { stock: stock.map(|(key, row)| (key.clone(), row.clone())).collect(), claims, on_hand_at, holders }
+    }
+
+    fn on_hand_at(&self, key: &StockKey, instant: Timestamp) -> Option<i64> {
+        let recorded = self.ledger.iter().filter(|entry| entry.0 == *key && entry.1 <= instant);
+        recorded.map(|entry| entry.2).reduce(|sum, change| sum + change)
+    }
+
+    fn holders(&self, key: &StockKey) -> Vec<OpenHold> {
+        let hold = |claim: &Claim| {
+            let reserved = claim.lines.get(key).map(|line| line.reserved).filter(|reserved| *reserved > 0)?;
+            Some(OpenHold { holder: Holder { claim: claim.key.clone(), reserved }, expires_at: claim.expires_at })
+        };
+        self.claims.values().filter_map(hold).collect()
     }
 
     /// Only what the effects name is written, as in a database.
     fn keep(&mut self, fold: Fold<'_>) {
-        let Fold { books, effects, .. } = fold;
+        let Fold { now, books, effects, .. } = fold;
+        self.ledger.extend(effects.movements.iter().map(|it| (it.key.clone(), now, it.change.on_hand)));
         for key in effects.created.iter().chain(&effects.settings).chain(&effects.counted) {
             self.stock.insert(key.clone(), books.stock[key].clone());
         }

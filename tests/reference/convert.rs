@@ -10,7 +10,7 @@ use holdfast::domain::stock::{Counters, Snapshot, StockRow};
 use holdfast::domain::verdict::Verdict;
 use holdfast::domain::words::{Line, StockKey};
 
-use super::inputs::{Created, Input, Lines, Place, Registered, Settings, Told};
+use super::inputs::{Adjusted, Created, Input, Lines, Place, Registered, Settings, Told};
 use super::model::{self, Row};
 use super::outputs::{self, Body, Ended, Numbers, Seen};
 use super::{inputs, model::World};
@@ -30,6 +30,7 @@ pub fn settings(rules: &Rules) -> Settings {
         cart_cap: rules.cart_max_per_sku,
         ignore_cart_holds: rules.ignore_cart_holds,
         count_max_age: 604_800,
+        max_clock_skew: 300,
     }
 }
 
@@ -108,6 +109,33 @@ fn input(event: &Event) -> Input {
         Event::StockReceived(event) => {
             Input::Received { receipt: event.receipt.to_string(), lines: lines(&event.lines) }
         }
+        Event::ReturnReceived(event) => Input::Returned {
+            returned: event.id.to_string(),
+            order: event.order.to_string(),
+            lines: lines(&event.lines),
+            resellable: event.resellable,
+        },
+        Event::StockAdjusted(event) => Input::Adjusted(Adjusted {
+            adjustment: event.adjustment.to_string(),
+            place: place(&event.key),
+            mode: event.mode.as_str(),
+            quantity: event.quantity,
+            expected_version: event.expected_version,
+            reason: Some(event.reason.to_string()),
+            operator: event.operator.as_ref().map(ToString::to_string),
+        }),
+        Event::StockSynced(event) => Input::Synced {
+            trace: event.trace.to_string(),
+            place: place(&event.key),
+            delta: event.delta,
+            reason: event.reason.as_ref().map(ToString::to_string),
+        },
+        Event::StockCounted(event) => Input::Counted {
+            count: event.count.to_string(),
+            place: place(&event.key),
+            quantity: event.quantity,
+            counted_at: event.counted_at.0,
+        },
         Event::ClaimExpired(event) => Input::Expired {
             kind: event.claim.kind.as_str(),
             reference: event.claim.reference.to_string(),
@@ -140,6 +168,7 @@ pub fn movement(movement: &Movement) -> outputs::Movement {
         after: numbers(&movement.after),
         cause: cause(&movement.cause, &movement.trace),
         reason: movement.reason.as_ref().map(ToString::to_string),
+        operator: movement.operator.as_ref().map(ToString::to_string),
     }
 }
 
@@ -167,6 +196,16 @@ pub fn announcement(announcement: &Announcement) -> outputs::Announcement {
             critical: *critical_threshold,
         },
         AnnouncementBody::ReservationResult(given) => Body::Answer(answer(given)),
+        AnnouncementBody::StockShortage { key, on_hand, reserved, short, claims } => Body::Shortage {
+            place: place(key),
+            on_hand: *on_hand,
+            reserved: *reserved,
+            short: *short,
+            claims: claims
+                .iter()
+                .map(|holder| (holder.claim.kind.as_str(), holder.claim.reference.to_string(), holder.reserved))
+                .collect(),
+        },
     };
     outputs::Announcement { cause: cause(&announcement.cause, &announcement.trace), body }
 }
@@ -241,6 +280,8 @@ fn without_nothing(lines: impl Iterator<Item = (Place, [i64; 7])>) -> BTreeMap<P
 pub fn claim(claim: &Claim) -> SeenClaim {
     let numbers = |line: &ClaimLine| match claim.key.kind {
         ClaimKind::Receipt => [line.requested, 0, 0, 0, 0, 0, 0],
+        // That it is there says that it counted; how much came back of what stands on the order.
+        ClaimKind::Return | ClaimKind::Adjustment | ClaimKind::Sync | ClaimKind::Count => [0; 7],
         ClaimKind::Cart | ClaimKind::Order => {
             [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.returned, 0]
         }
@@ -277,5 +318,15 @@ pub fn claims(world: &World) -> SeenClaims {
     let carts = world.carts.iter().map(|(name, claim)| (("cart", name.clone()), seen(claim)));
     let orders = world.orders.iter().map(|(name, claim)| (("order", name.clone()), seen(claim)));
     let receipts = world.receipts.iter().map(|(name, lines)| (("receipt", name.clone()), receipt(lines)));
-    carts.chain(orders).chain(receipts).collect()
+    let counted = || seen(&model::Claim::new("received"));
+    let returns = world.returns.keys().map(|name| (("return", name.clone()), counted()));
+    let corrections = world.corrections.iter().map(|(kind, key)| {
+        let kind = match *kind {
+            "stock-adjusted" => "adjustment",
+            "stock-synced" => "sync",
+            _ => "count",
+        };
+        ((kind, key.clone()), counted())
+    });
+    carts.chain(orders).chain(receipts).chain(returns).chain(corrections).collect()
 }

@@ -32,12 +32,13 @@ impl World {
             // Also what a shipment left reserved.
             let places: Vec<Place> = order.lines.keys().cloned().collect();
             for place in places {
-                let all = order.lines[&place].reserved;
-                self.deduct(&mut order, &place, all);
+                let there = order.lines[&place].reserved.min(self.on_hand(&place));
+                self.deduct(&mut order, &place, there);
             }
         }
         if order.state == "reserved" {
-            order.state = if deducts { "deducted" } else { "confirmed" };
+            let left = order.lines.values().any(|line| line.reserved > 0);
+            order.state = if deducts && !left { "deducted" } else { "confirmed" };
         }
         order.deadline = None;
         let asked_for = |line: &Line| (line.requested > 0).then(|| (line.requested, line.held().min(line.requested)));
@@ -79,7 +80,9 @@ impl World {
         let lines = lines.unwrap_or(&everything);
         let mut got = Vec::new();
         for (place, quantity) in lines {
-            let units = order.lines.get(place).map_or(0, |line| quantity.min(&line.unshipped()).to_owned());
+            // A row that is short sends what is on hand.
+            let there = |line: &Line| line.deducted - line.shipped + line.reserved.min(self.on_hand(place));
+            let units = order.lines.get(place).map_or(0, |line| (*quantity).min(there(line)));
             if units > 0 {
                 let from_reserved = (units - (order.lines[place].deducted - order.lines[place].shipped)).max(0);
                 self.deduct(&mut order, place, from_reserved);
@@ -284,6 +287,10 @@ impl World {
         Said::answered(answer)
     }
 
+    fn on_hand(&self, place: &Place) -> i64 {
+        self.rows.get(place).map_or(0, |row| row.numbers.on_hand)
+    }
+
     /// Takes reserved units out of on_hand.
     fn deduct(&mut self, order: &mut Claim, place: &Place, units: i64) {
         if units == 0 {
@@ -303,7 +310,7 @@ impl World {
     }
 
     /// A line that tells what was done; of a line that the order does not have nothing is looked up.
-    fn done_line(&self, order: &Claim, place: &Place, requested: i64, granted: i64) -> AnswerLine {
+    pub fn done_line(&self, order: &Claim, place: &Place, requested: i64, granted: i64) -> AnswerLine {
         let line = self.answer_line(place, requested, granted);
         let known = order.lines.get(place).is_some_and(of_the_order);
         AnswerLine { available: if known { line.available } else { 0 }, ..line }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use holdfast::domain::claim::{ClaimKey, ClaimKind};
 use holdfast::domain::event::{
-    CartUpdated, Cause, ClaimExpired, Envelope, Event, EventKey, Fingerprint, OrderCancelled, OrderCreated,
-    OrderShipped, Policy, SkuRegistered, StockReceived, ToldAt, Trace,
+    AdjustmentMode, CartUpdated, Cause, ClaimExpired, Envelope, Event, EventKey, Fingerprint, OrderCancelled,
+    OrderCreated, OrderShipped, Policy, ReturnReceived, SkuRegistered, StockAdjusted, StockCounted, StockReceived,
+    StockSynced, ToldAt, Trace,
 };
 use holdfast::domain::rules::{DeductOn, Rules};
 use holdfast::domain::stock::Status;
@@ -56,7 +57,7 @@ impl Batch {
     /// The events with identities and times.
     pub fn envelopes(&self, world: &World, now: i64, number: usize) -> Vec<Envelope> {
         let envelope = |(place, happening): (usize, &Happening)| {
-            let event = with_deadline(&happening.event, world, now);
+            let event = at_its_moment(&happening.event, world, now);
             let time = Timestamp(now - happening.age * SECOND);
             let parent = happening.traced.then(|| format!("trace of {number}/{place}").into());
             Envelope {
@@ -82,8 +83,12 @@ impl Batch {
     }
 }
 
-/// The sweeper names the deadline that it saw.
-fn with_deadline(event: &Event, world: &World, now: i64) -> Event {
+/// The sweeper names the deadline that it saw, and a count the instant at which it was made.
+fn at_its_moment(event: &Event, world: &World, now: i64) -> Event {
+    if let Event::StockCounted(event) = event {
+        let counted_at = Timestamp(now - event.counted_at.0);
+        return Event::StockCounted(StockCounted { counted_at, ..event.clone() });
+    }
     let Event::ClaimExpired(ClaimExpired { claim, deadline: SEEN }) = event else { return event.clone() };
     let claims = if claim.kind == ClaimKind::Cart { &world.carts } else { &world.orders };
     let seen = claims.get(claim.reference.as_str()).and_then(|claim| claim.deadline).unwrap_or(now);
@@ -220,6 +225,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => expired(),
         1 => registered().boxed(),
         2 => received(),
+        2 => returned(),
+        2 => corrected(),
     ];
     (event, age, clock, traced, repeats).prop_map(|(event, age, clock, traced, repeats)| Happening {
         event,
@@ -314,6 +321,35 @@ fn received() -> BoxedStrategy<Event> {
     (select(vec!["R-1", "R-2", "R-3", "R-4"]), lines(1))
         .prop_map(|(receipt, lines)| Event::StockReceived(StockReceived { receipt: receipt.into(), lines }))
         .boxed()
+}
+
+fn returned() -> BoxedStrategy<Event> {
+    (select(vec!["B-1", "B-2", "B-3"]), order(), lines(1), any::<bool>())
+        .prop_map(|(id, order, lines, resellable)| {
+            Event::ReturnReceived(ReturnReceived { id: id.into(), order, lines, resellable })
+        })
+        .boxed()
+}
+
+/// A correction, a sync or a count. A count was made so many seconds before it is told as `counted_at` says.
+fn corrected() -> BoxedStrategy<Event> {
+    let modes = select(AdjustmentMode::ALL.to_vec());
+    let names = || select(vec!["K-1", "K-2", "K-3", "K-4", "K-5", "K-6"]).prop_map(Reference::from);
+    let adjusted = (names(), key(), modes, 1..9_i64, of(1..8_i64), any::<bool>()).prop_map(
+        |(adjustment, key, mode, quantity, expected_version, named)| {
+            let operator = named.then(|| "Ada".into());
+            let reason = "broken".into();
+            Event::StockAdjusted(StockAdjusted { adjustment, key, mode, quantity, expected_version, reason, operator })
+        },
+    );
+    let synced = (names(), key(), prop_oneof![-9..0_i64, 1..5_i64]).prop_map(|(trace, key, delta)| {
+        Event::StockSynced(StockSynced { trace, key, delta, order: None, reason: None })
+    });
+    let counted =
+        (names(), key(), 0..9_i64, select(vec![-3, 0, 0, 1, 4, 9, 30])).prop_map(|(count, key, quantity, ago)| {
+            Event::StockCounted(StockCounted { count, key, quantity, counted_at: Timestamp(ago * SECOND) })
+        });
+    prop_oneof![adjusted, synced, counted].boxed()
 }
 
 fn untouched(key: StockKey) -> SkuRegistered {

@@ -64,33 +64,31 @@ impl World {
         if self.corrections.contains(&("stock-adjusted", event.adjustment.clone())) {
             return Said::ignored();
         }
-        let Some(row) = self.rows.get(&event.place) else {
-            return self.refuse_row(&event.adjustment, &event.place, event.quantity, "unknown_sku");
+        let units = event.quantity;
+        let refuse = |reason, could_have| refuse_row(&event.adjustment, &event.place, units, could_have, reason);
+        let Some(row) = self.rows.get(&event.place) else { return refuse("unknown_sku", 0) };
+        let numbers = row.numbers;
+        // With a result, and how many units would have gone through where the mode names a difference.
+        let (result, could_have) = match event.mode {
+            "increase" => (numbers.on_hand + units, row.max_stock.map(|most| most - numbers.on_hand)),
+            "decrease" => (numbers.on_hand - units, Some(numbers.on_hand - numbers.reserved())),
+            _ => (units, None),
         };
-        let result = match event.mode {
-            "increase" => row.numbers.on_hand + event.quantity,
-            "decrease" => row.numbers.on_hand - event.quantity,
-            _ => event.quantity,
-        };
+        let could_have = could_have.unwrap_or(numbers.available()).max(0);
         let mismatch = match event.expected_version {
             Some(expected) => expected != row.version,
             None => event.mode == "set",
         };
-        let reason = if mismatch {
-            Some("version_mismatch")
-        } else if event.mode != "increase" && result < row.numbers.reserved() {
-            Some("insufficient_stock")
-        } else if event.mode != "decrease" && row.max_stock.is_some_and(|most| result > most) {
-            Some("over_max")
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            return self.refuse_row(&event.adjustment, &event.place, event.quantity, reason);
+        if mismatch {
+            return refuse("version_mismatch", could_have);
         }
-        self.row(&event.place).numbers.on_hand = result;
-        self.corrections.insert(("stock-adjusted", event.adjustment.clone()));
-        Said::silently()
+        if event.mode != "increase" && result < numbers.reserved() {
+            return refuse("insufficient_stock", could_have);
+        }
+        if event.mode != "decrease" && row.max_stock.is_some_and(|most| result > most) {
+            return refuse("over_max", could_have);
+        }
+        self.correct(("stock-adjusted", &event.adjustment), &event.place, result - numbers.on_hand)
     }
 
     /// `stock-synced`.
@@ -98,13 +96,12 @@ impl World {
         if self.corrections.contains(&("stock-synced", trace.to_owned())) {
             return Said::ignored();
         }
-        let Some(row) = self.rows.get(place) else { return self.refuse_row(trace, place, delta.abs(), "unknown_sku") };
+        let refuse = |reason, could_have| refuse_row(trace, place, delta.abs(), could_have, reason);
+        let Some(row) = self.rows.get(place) else { return refuse("unknown_sku", 0) };
         if row.numbers.on_hand + delta < 0 {
-            return self.refuse_row(trace, place, delta.abs(), "insufficient_stock");
+            return refuse("insufficient_stock", row.numbers.on_hand);
         }
-        self.row(place).numbers.on_hand += delta;
-        self.corrections.insert(("stock-synced", trace.to_owned()));
-        Said { short: Some(place.clone()), ..Said::silently() }
+        Said { short: Some(place.clone()), ..self.correct(("stock-synced", trace), place, delta) }
     }
 
     /// `stock-counted`.
@@ -112,18 +109,28 @@ impl World {
         if self.corrections.contains(&("stock-counted", count.to_owned())) {
             return Said::ignored();
         }
-        if counted_at > now || now - counted_at > self.settings.count_max_age * SECOND {
+        let ahead = counted_at > now + self.settings.max_clock_skew * SECOND;
+        if ahead || now - counted_at > self.settings.count_max_age * SECOND {
             return Said { ended: Ended::DeadLettered("impossible_time"), ..Said::ignored() };
         }
-        let Some(row) = self.rows.get(place) else { return self.refuse_row(count, place, quantity, "unknown_sku") };
-        let recorded_before = self.ledger.iter().filter(|entry| entry.0 == *place && entry.1 <= counted_at);
-        let change = quantity - recorded_before.map(|entry| entry.2).sum::<i64>();
-        if row.numbers.on_hand + change < 0 {
-            return self.refuse_row(count, place, quantity, "insufficient_stock");
+        let refuse = |reason, could_have| refuse_row(count, place, quantity, could_have, reason);
+        let Some(row) = self.rows.get(place) else { return refuse("unknown_sku", 0) };
+        let before = |entry: &&(Place, i64, i64)| entry.0 == *place && entry.1 <= counted_at;
+        let recorded_before: Vec<i64> = self.ledger.iter().filter(before).map(|entry| entry.2).collect();
+        // A row that is younger than its count is counted as it stands, and so is one that is counted just now.
+        let as_it_stands = recorded_before.is_empty() || counted_at >= now;
+        let was = if as_it_stands { row.numbers.on_hand } else { recorded_before.iter().sum() };
+        if row.numbers.on_hand + quantity - was < 0 {
+            return refuse("insufficient_stock", self.free(place));
         }
+        Said { short: Some(place.clone()), ..self.correct(("stock-counted", count), place, quantity - was) }
+    }
+
+    /// Counts once under its key, also where it changes nothing.
+    fn correct(&mut self, (kind, key): (&'static str, &str), place: &Place, change: i64) -> Said {
+        self.corrections.insert((kind, key.to_owned()));
         self.row(place).numbers.on_hand += change;
-        self.corrections.insert(("stock-counted", count.to_owned()));
-        Said { short: Some(place.clone()), ..Said::silently() }
+        if change == 0 { Said::ignored() } else { Said::silently() }
     }
 
     /// `return-received`.
@@ -138,7 +145,7 @@ impl World {
             lines,
             expires_at: None,
         };
-        let Some(mut order) = self.orders.get(name).filter(|order| order.state != "awaited").cloned() else {
+        let Some(mut order) = self.orders.get(name).filter(|order| order.version.is_some()).cloned() else {
             return Said::answered(answer("conflict", None, Vec::new()));
         };
         let done = self.returns.get(returned).cloned().unwrap_or_default();
@@ -162,11 +169,12 @@ impl World {
                     self.row(place).numbers.on_hand += granted;
                 }
             }
-            answered.push(self.answer_line(place, *quantity, granted));
+            answered.push(self.done_line(&order, place, *quantity, granted));
         }
-        let state = Some(order.state);
         self.orders.insert(name.to_owned(), order);
-        Said::answered(answer("returned", state, answered))
+        let nothing = answered.iter().all(|line| line.granted == 0);
+        let said = Said::answered(answer("returned", None, answered));
+        if nothing { Said { ended: Ended::Refused(None), ..said } } else { said }
     }
 
     /// `stock-shortage`, where more is reserved than is on hand.
@@ -187,15 +195,23 @@ impl World {
         };
         let mut claims: Vec<_> = of("cart").chain(of("order")).collect();
         claims.sort();
+        claims.truncate(1_000);
         let claims = claims.into_iter().map(|(_, kind, name, reserved)| (kind, name, reserved)).collect();
         let (on_hand, reserved) = (numbers.on_hand, numbers.reserved());
         Some(Body::Shortage { place: place.clone(), on_hand, reserved, short, claims })
     }
+}
 
-    fn refuse_row(&self, key: &str, place: &Place, requested: i64, reason: &'static str) -> Said {
-        let line = AnswerLine { reason: Some(reason), ..self.answer_line(place, requested, 0) };
-        Said::answered(stock_answer(key, "refused", Some(reason), vec![line]))
-    }
+fn refuse_row(key: &str, place: &Place, requested: i64, could_have: i64, reason: &'static str) -> Said {
+    let line = AnswerLine {
+        place: place.clone(),
+        requested,
+        granted: 0,
+        available: could_have,
+        waiting: 0,
+        reason: Some(reason),
+    };
+    Said::answered(stock_answer(key, "refused", Some(reason), vec![line]))
 }
 
 fn stock_answer(

@@ -1,5 +1,5 @@
-//! Written histories, for rules of the contract that no random history comes to: the events that the core does not read yet,
-//! and identities.
+//! Written histories, for rules of the contract that no random history comes to, the orders that wait among them, and for
+//! identities.
 
 use std::sync::Arc;
 
@@ -65,7 +65,15 @@ impl Shop {
     fn adjust(&mut self, key: &str, mode: &'static str, quantity: i64, expected_version: Option<i64>) -> Outcome {
         let adjustment = key.to_owned();
         let reason = Some("broken".to_owned());
-        self.tell(Input::Adjusted(Adjusted { adjustment, place: at("A"), mode, quantity, expected_version, reason }))
+        self.tell(Input::Adjusted(Adjusted {
+            adjustment,
+            place: at("A"),
+            mode,
+            quantity,
+            expected_version,
+            reason,
+            operator: None,
+        }))
     }
 
     fn receive(&mut self, receipt: &str, wanted: &[(&str, i64)]) -> Outcome {
@@ -133,7 +141,7 @@ fn a_count_is_right_while_selling_and_tells_who_is_short() {
     let short = shop.tell(count(7, shop.now));
     let newest_first = vec![("order", "O-2".to_owned(), 5), ("order", "O-1".to_owned(), 4)];
     assert_eq!(shortages(&short), [(2, newest_first)]);
-    assert_eq!(shop.tell(count(6, shop.now + 9 * SECOND)).ended, Ended::DeadLettered("impossible_time"));
+    assert_eq!(shop.tell(count(6, shop.now + 999 * SECOND)).ended, Ended::DeadLettered("impossible_time"));
     assert_eq!(shop.tell(count(6, shop.now - 604_802 * SECOND)).ended, Ended::DeadLettered("impossible_time"));
 }
 

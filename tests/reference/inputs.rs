@@ -30,6 +30,8 @@ pub struct Settings {
     pub ignore_cart_holds: bool,
     /// `counts.max_age_s`.
     pub count_max_age: i64,
+    /// `max_clock_skew_s`.
+    pub max_clock_skew: i64,
 }
 
 /// What made something happen, as it is published.
@@ -115,6 +117,8 @@ pub struct Adjusted {
     pub expected_version: Option<i64>,
     /// For people.
     pub reason: Option<String>,
+    /// For people.
+    pub operator: Option<String>,
 }
 
 /// One event.

@@ -166,7 +166,7 @@ pub struct World {
     pub returns: BTreeMap<String, BTreeMap<Place, i64>>,
     /// Keys of corrections that took effect, as (type, key).
     pub corrections: BTreeSet<(&'static str, String)>,
-    /// Every change of on_hand: (row, instant, change).
+    /// What every movement did to on_hand: (row, instant, change).
     pub ledger: Vec<(Place, i64, i64)>,
     /// Counts orders that began to wait.
     pub waited: u64,
@@ -256,7 +256,9 @@ impl World {
         let filled = self.fill_waiting(&before);
         self.tell_rows(&before, told, now, outcome);
         let tell = |body| Announcement { cause: told.cause.clone(), body };
-        outcome.announcements.extend(said.short.and_then(|place| self.shortage(&place)).map(tell));
+        // Only a change of the row is told.
+        let changed = said.short.filter(|place| before.get(place) != self.rows.get(place));
+        outcome.announcements.extend(changed.and_then(|place| self.shortage(&place)).map(tell));
         outcome.announcements.extend(said.answer.into_iter().chain(filled).map(Body::Answer).map(tell));
         said.ended
     }
@@ -274,9 +276,7 @@ impl World {
             row.level = levels::after(row, available, thresholds_changed);
             row.version = old.version + 1;
             let change = row.numbers.since(&old.numbers);
-            if change.on_hand != 0 {
-                self.ledger.push((place.clone(), now, change.on_hand));
-            }
+            self.ledger.push((place.clone(), now, change.on_hand));
             outcome.movements.push(Movement {
                 place: place.clone(),
                 version: row.version,
@@ -285,6 +285,10 @@ impl World {
                 after: row.numbers,
                 cause: told.cause.clone(),
                 reason: reason_for_people(&told.input),
+                operator: match &told.input {
+                    Input::Adjusted(event) => event.operator.clone(),
+                    _ => None,
+                },
             });
             let changed =
                 Body::Changed { place: place.clone(), version: row.version, before: old.seen(), after: row.seen() };

@@ -69,6 +69,8 @@ pub struct Movement {
     pub cause: Cause,
     /// For people.
     pub reason: Option<String>,
+    /// For people.
+    pub operator: Option<String>,
 }
 
 /// A row as a subscriber sees it.

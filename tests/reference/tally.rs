@@ -77,7 +77,7 @@ const ORDER_STATES: [&str; 9] =
 const CART_STATES: [&str; 5] = ["none", "held", "released", "converted", "expired"];
 
 /// What every event that the core reads can come to, besides the states that it meets.
-const ENDS: [(&str, &[&str]); 8] = [
+const ENDS: [(&str, &[&str]); 12] = [
     (
         "order-created",
         &[
@@ -118,6 +118,13 @@ const ENDS: [(&str, &[&str]); 8] = [
     ("order-shipped", &["shipped", "lost", "conflict", "nothing", "silently", "closed", "insufficient_stock"]),
     ("sku-registered", &["refused", "nothing", "silently", "invalid_thresholds"]),
     ("stock-received", &["partial", "refused", "nothing", "silently", "unknown_sku"]),
+    ("return-received", &["returned", "conflict", "nothing"]),
+    (
+        "stock-adjusted",
+        &["refused", "nothing", "silently", "unknown_sku", "version_mismatch", "insufficient_stock", "over_max"],
+    ),
+    ("stock-synced", &["refused", "nothing", "silently", "shortage", "unknown_sku", "insufficient_stock"]),
+    ("stock-counted", &["refused", "nothing", "silently", "shortage", "unknown_sku", "insufficient_stock"]),
     ("claim-expired", &["expired", "nothing"]),
 ];
 
@@ -129,7 +136,7 @@ const WAITED: [(&str, &[&str]); 3] = [
 ];
 
 /// Kinds of movement. A change of `order-created` and a converted cart release.
-const MOVEMENTS: [(&str, &[&str]); 8] = [
+const MOVEMENTS: [(&str, &[&str]); 12] = [
     ("order-created", &["reserve", "release", "deduct"]),
     ("cart-updated", &["reserve", "release"]),
     ("order-cancelled", &["release"]),
@@ -137,6 +144,10 @@ const MOVEMENTS: [(&str, &[&str]); 8] = [
     ("order-shipped", &["reserve", "deduct"]),
     ("sku-registered", &["register"]),
     ("stock-received", &["restock"]),
+    ("return-received", &["return"]),
+    ("stock-adjusted", &["adjust"]),
+    ("stock-synced", &["adjust"]),
+    ("stock-counted", &["count"]),
     ("claim-expired", &["release"]),
 ];
 
@@ -144,7 +155,7 @@ const MOVEMENTS: [(&str, &[&str]); 8] = [
 pub fn expected() -> Vec<String> {
     let mut expected = Vec::new();
     for state in ORDER_STATES {
-        let events = ["confirmed", "shipped", "cancelled", "cancelled in part", "order expired"];
+        let events = ["confirmed", "shipped", "cancelled", "cancelled in part", "returned", "order expired"];
         expected.extend(events.map(|event| format!("{event} meets {state}")));
         match state {
             "none" | "awaited" => expected.push(format!("created first meets {state}")),
