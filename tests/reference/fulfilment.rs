@@ -12,7 +12,7 @@ impl World {
     pub fn confirmed(&mut self, told: &Told, name: &str) -> Said {
         let mut order = match self.order_that_came(told, name) {
             Ok(order) => order,
-            Err(said) => return said,
+            Err(said) => return *said,
         };
         match order.state {
             "refused" => return conflict(name, &order, None),
@@ -50,7 +50,7 @@ impl World {
     pub fn shipped(&mut self, told: &Told, name: &str, shipment: &str, lines: Option<&[(Place, i64)]>) -> Said {
         let mut order = match self.order_that_came(told, name) {
             Ok(order) => order,
-            Err(said) => return said,
+            Err(said) => return *said,
         };
         if order.shipments.contains(shipment) {
             return Said::ignored();
@@ -115,7 +115,7 @@ impl World {
         }
         let order = match self.order_that_came(told, name) {
             Ok(order) => order,
-            Err(said) => return said,
+            Err(said) => return *said,
         };
         let stale = matches!((version, order.version), (Some(told), Some(known)) if told < known);
         if stale || lines.is_some_and(|lines| said_before(&order, lines)) {
@@ -225,19 +225,19 @@ impl World {
     }
 
     /// An order that came; otherwise the event is remembered until it does, the same fact once.
-    fn order_that_came(&mut self, told: &Told, name: &str) -> Result<Claim, Said> {
+    fn order_that_came(&mut self, told: &Told, name: &str) -> Result<Claim, Box<Said>> {
         let order = self.orders.entry(name.to_owned()).or_insert_with(|| Claim::new("awaited"));
         if order.state != "awaited" {
             return Ok(order.clone());
         }
         if order.remembered.iter().any(|kept| kept.input == told.input) {
-            return Err(Said::ignored());
+            return Err(Box::new(Said::ignored()));
         }
         if order.remembered.len() >= MOST_KEPT {
-            return Err(conflict(name, order, None));
+            return Err(Box::new(conflict(name, order, None)));
         }
         order.remembered.push(told.clone());
-        Err(Said::silently())
+        Err(Box::new(Said::silently()))
     }
 
     /// Reserves what lapsed again, all or nothing; otherwise says what cannot be had. Of an order that was told to be

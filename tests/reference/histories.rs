@@ -99,7 +99,10 @@ fn answered(outcome: &Outcome) -> Vec<(&str, &'static str, i64)> {
     answers(outcome).into_iter().map(|it| (it.reference.as_str(), it.outcome, granted(it))).collect()
 }
 
-fn shortages(outcome: &Outcome) -> Vec<(i64, Vec<(&'static str, String, i64)>)> {
+/// Units that are short, and who holds how many of the row.
+type Shortage = (i64, Vec<(&'static str, String, i64)>);
+
+fn shortages(outcome: &Outcome) -> Vec<Shortage> {
     let shortage = |body: &Body| match body {
         Body::Shortage { short, claims, .. } => Some((*short, claims.clone())),
         Body::Changed { .. } | Body::Low { .. } | Body::Answer(_) => None,
