@@ -587,7 +587,8 @@ pub struct OutboxStatus {
 
 /// Where state is kept. Every method takes its own connection; none keeps a lock after it returned.
 pub trait Store: Send + Sync {
-    /// Makes a batch durable in one transaction: reads which identities are new, locks claims and stock in key order,
+    /// Makes a batch durable in one transaction: reads which identities are new, locks claims and stock in key order, and
+    /// the claims of whoever waits for that stock,
     /// has `judge` decide, writes rows, ledger, inbox and outbox, takes the numbers last. Conflicts with other writers
     /// are retried inside. Not cancel-safe: run it to its end.
     fn commit(

@@ -191,6 +191,7 @@ pub(super) fn bench(settings: &Settings, buries: bool) -> Bench {
                 DeductOnSetting::Shipped => DeductOn::Shipped,
             },
             order_ttl_seconds: settings.orders.ttl_s,
+            order_max_waiting: settings.orders.max_waiting,
             carts_hold: settings.carts.hold,
             cart_ttl_seconds: settings.carts.ttl_s,
             cart_max_hold_seconds: settings.carts.max_hold_s,

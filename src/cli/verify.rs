@@ -12,8 +12,8 @@ use crate::store::{CHECKS, Upkeep, Verification};
 
 /// Prove that the database keeps its promises
 ///
-/// Compares counters with movements and claims, levels with thresholds, and looks for holes in the numbers, all on one
-/// snapshot while workers go on. Exit code 0 when everything holds, 3 when something differs.
+/// Compares counters with movements and claims, who waits with claims, levels with thresholds, and looks for holes in the
+/// numbers, all on one snapshot while workers go on. Exit code 0 when everything holds, 3 when something differs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -95,6 +95,8 @@ pub const KEYS: &[Key] = &[
     number("http.max_connections", 1, 65_536, "connections"),
     choice("orders.deduct_on", &["created", "confirmed", "shipped"]),
     number("orders.ttl_s", 1, YEAR_S, "seconds"),
+    // A batch that gives units to those who wait loads all of them.
+    number("orders.max_waiting", 0, 10_000, "orders"),
     Key { name: "carts.hold", kind: Kind::Flag },
     number("carts.ttl_s", 1, YEAR_S, "seconds"),
     number("carts.max_hold_s", 1, YEAR_S, "seconds"),

@@ -159,6 +159,8 @@ pub struct OrderSettings {
     pub deduct_on: DeductOn,
     /// How long a reservation lives, in seconds.
     pub ttl_s: i64,
+    /// The most orders that may wait for one stock row; 0 where none may.
+    pub max_waiting: i64,
 }
 
 /// The event with which an order's units leave on_hand.
@@ -349,7 +351,7 @@ impl Default for HttpSettings {
 
 impl Default for OrderSettings {
     fn default() -> Self {
-        Self { deduct_on: DeductOn::Created, ttl_s: 7_200 }
+        Self { deduct_on: DeductOn::Created, ttl_s: 7_200, max_waiting: 1_000 }
     }
 }
 

@@ -167,6 +167,8 @@ pub struct AnswerLine {
     pub available: i64,
     /// Why it got less than it asked for.
     pub reason: Option<Reason>,
+    /// Units that the line waits for.
+    pub waiting: i64,
 }
 
 /// The answer to a request: `reservation-result`.

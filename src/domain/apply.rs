@@ -44,7 +44,8 @@ impl Fold<'_> {
             Event::StockReceived(event) => goods::received(&mut work, event)?,
             Event::ClaimExpired(event) => expired(&mut work, event)?,
         };
-        work.finish(answer);
+        let filled = orders::fill(&mut work)?;
+        work.finish(answer, filled);
         Ok(verdict)
     }
 

@@ -1,5 +1,7 @@
 //! The rows that a batch has loaded, and what applying its events makes of them.
 
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use super::claim::{Claim, ClaimKey, ClaimKind};
 use super::event::{Cause, Event, EventType, Trace};
 use super::rules::Rules;
 use super::stock::{Counters, Level, Snapshot, StockRow};
+use super::waiting::WaitingList;
 use super::words::{StockKey, Timestamp};
 
 /// The rows that the events of a batch touch, as they were loaded under their locks.
@@ -18,6 +21,9 @@ pub struct Books {
     pub stock: HashMap<StockKey, StockRow>,
     /// Claims by key; a key that is absent has no row.
     pub claims: HashMap<ClaimKey, Claim>,
+    /// Who waits for the stock rows, for each row that anybody waits for. The claims of all of them are loaded; rows that
+    /// only those claims name are not.
+    pub waiting: HashMap<StockKey, WaitingList>,
 }
 
 /// A rule was broken that no event can break: a bug, or rows that were changed behind our back. Nothing of the batch
@@ -49,7 +55,8 @@ pub struct Effects {
     pub announcements: Vec<Announcement>,
     /// Stock rows that did not exist before and must be inserted.
     pub created: BTreeSet<StockKey>,
-    /// Stock rows whose settings changed and must be written as a whole; none of them is among the created.
+    /// Stock rows whose settings changed, or what is waited for, and that must be written as a whole; rows that are
+    /// among the created may stand here as well.
     pub settings: BTreeSet<StockKey>,
     /// Stock rows of which only counters, level and version changed; they may stand in the other two as well.
     pub counted: BTreeSet<StockKey>,
@@ -85,7 +92,7 @@ impl<'a> Fold<'a> {
             _ => None,
         };
         let origin = Origin { cause: cause.clone(), trace: trace.clone(), reason };
-        Work { fold: self, origin, before: BTreeMap::new() }
+        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new() }
     }
 }
 
@@ -102,6 +109,8 @@ pub(super) struct Work<'f, 'a> {
     origin: Origin,
     /// The rows that this event has touched, as they were; `None` for one that it created.
     before: BTreeMap<StockKey, Option<StockRow>>,
+    /// The rows of which somebody who waited got units.
+    filled: BTreeSet<StockKey>,
 }
 
 impl<'a> Work<'_, 'a> {
@@ -142,6 +151,7 @@ impl<'a> Work<'_, 'a> {
 
     /// Brings a changed claim back and has it written.
     pub fn put_claim(&mut self, claim: Claim) {
+        self.note_waiting(&claim);
         self.fold.effects.claims.insert(claim.key.clone());
         self.fold.books.claims.insert(claim.key.clone(), claim);
     }
@@ -197,13 +207,21 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// Closes the event: one movement and one `stock-changed` for each row that it changed, a `low-stock` where the
-    /// level changed, and at last the answer.
-    pub fn finish(self, answer: Option<Answer>) {
-        let Self { fold, origin, before } = self;
+    /// level changed, then the answer, and at last the answers to orders that waited and got units.
+    pub fn finish(self, answer: Option<Answer>, filled: Vec<Answer>) {
+        let Self { fold, origin, before, filled: filled_rows } = self;
         for (key, previous) in before {
-            fold.close_row(&origin, &key, previous);
+            fold.close_row(&origin, &key, previous, filled_rows.contains(&key));
         }
-        let Some(answer) = answer else { return };
+        for answer in answer.into_iter().chain(filled) {
+            fold.tell(&origin, answer);
+        }
+    }
+}
+
+impl Fold<'_> {
+    /// Announces an answer, which its claim keeps as its last one.
+    fn tell(&mut self, origin: &Origin, answer: Answer) {
         let claim_kind = match answer.kind {
             AnswerKind::Order => Some(ClaimKind::Order),
             AnswerKind::Cart => Some(ClaimKind::Cart),
@@ -211,16 +229,17 @@ impl<'a> Work<'_, 'a> {
         };
         if let Some(kind) = claim_kind {
             let key = ClaimKey { kind, reference: answer.reference.clone() };
-            fold.effects.answers.insert(key.clone(), fold.effects.announcements.len());
-            fold.effects.claims.insert(key);
+            self.effects.answers.insert(key.clone(), self.effects.announcements.len());
+            self.effects.claims.insert(key);
         }
         let body = AnnouncementBody::ReservationResult(answer);
-        fold.effects.announcements.push(Announcement { cause: origin.cause, trace: origin.trace, body });
+        let (cause, trace) = (origin.cause.clone(), origin.trace.clone());
+        self.effects.announcements.push(Announcement { cause, trace, body });
     }
-}
 
-impl Fold<'_> {
-    fn close_row(&mut self, origin: &Origin, key: &StockKey, previous: Option<StockRow>) {
+    /// `filled` says that somebody who waited got units of the row: that is a change also where the numbers end as they
+    /// were, so that the ledger and the subscribers have the event.
+    fn close_row(&mut self, origin: &Origin, key: &StockKey, previous: Option<StockRow>, filled: bool) {
         let Some(row) = self.books.stock.get_mut(key) else { return };
         let created = previous.is_none();
         let before = previous.as_ref().map_or(Snapshot::NOTHING, StockRow::snapshot);
@@ -229,8 +248,9 @@ impl Fold<'_> {
         // Besides the settings that `settings_differ` sees, a registration changes the safety stock and the version.
         let cause_registers = origin.cause.event_type == EventType::SkuRegistered;
         let settings_changed = previous.as_ref().is_none_or(|old| settings_differ(old, row));
-        if !counted && !settings_changed {
-            if previous.is_some_and(|old| old.sku_version != row.sku_version) {
+        let is_waited_for_anew = previous.as_ref().is_some_and(|old| old.waiting != row.waiting);
+        if !counted && !settings_changed && !filled {
+            if is_waited_for_anew || previous.is_some_and(|old| old.sku_version != row.sku_version) {
                 self.effects.settings.insert(key.clone());
             }
             return;
@@ -251,7 +271,7 @@ impl Fold<'_> {
         self.effects.movements.push(Movement {
             key: key.clone(),
             version: row.version,
-            kind: movement_kind(origin.cause.event_type, &change, created || !counted),
+            kind: movement_kind(origin.cause.event_type, &change, created || (!counted && !filled)),
             change,
             after: after.counters,
             cause: origin.cause.clone(),
@@ -281,7 +301,7 @@ impl Fold<'_> {
         }
         let rows = if created {
             &mut self.effects.created
-        } else if settings_changed || cause_registers {
+        } else if settings_changed || cause_registers || is_waited_for_anew {
             &mut self.effects.settings
         } else {
             &mut self.effects.counted
@@ -303,6 +323,8 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
         _ if settings_only => MovementKind::Register,
+        // What was given back went to somebody who waited.
+        _ if *change == Counters::default() => MovementKind::Release,
         _ if change.on_hand < 0 => MovementKind::Deduct,
         _ if change.on_hand > 0 || change.reserved() < 0 => MovementKind::Release,
         _ => MovementKind::Reserve,

@@ -125,7 +125,7 @@ fn raise(work: &mut Work<'_, '_>, claim: &mut Claim, asked: &Line, too_old: bool
         work.add(&asked.key, Counters { cart_held: asked.quantity - held, ..Counters::default() })?;
     }
     let granted = if reason.is_none() { asked.quantity } else { held };
-    Ok(AnswerLine { key: asked.key.clone(), requested: asked.quantity, granted, available, reason })
+    Ok(AnswerLine { key: asked.key.clone(), requested: asked.quantity, granted, available, reason, waiting: 0 })
 }
 
 /// Why a line cannot be raised, in the order of the contract. `elsewhere` is what the cart holds of the SKU at other
@@ -182,5 +182,6 @@ pub(super) fn expired(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conc
 }
 
 fn told(work: &Work<'_, '_>, key: &StockKey, requested: i64, released: i64) -> AnswerLine {
-    AnswerLine { key: key.clone(), requested, granted: released, available: work.available(key), reason: None }
+    let available = work.available(key);
+    AnswerLine { key: key.clone(), requested, granted: released, available, reason: None, waiting: 0 }
 }

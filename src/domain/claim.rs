@@ -137,6 +137,9 @@ pub struct ClaimLine {
     /// Given back because time ran out and told to be lost: the shop may have paid the money back, so that no later
     /// confirmation or shipment asks for them again.
     pub lost: i64,
+    /// Not there when they were asked for, and waited for: the next units of the row that are nobody's go to whoever came
+    /// first.
+    pub waiting: i64,
 }
 
 impl ClaimLine {
@@ -145,9 +148,14 @@ impl ClaimLine {
         self.reserved + self.deducted
     }
 
+    /// Units that the claim has or waits for.
+    pub fn standing(&self) -> i64 {
+        self.held() + self.waiting
+    }
+
     /// Whether the line is of the claim: asked for, or touched while it was. Others only remember what was refused.
     pub fn stands(&self) -> bool {
-        self.requested > 0 || self.held() > 0 || self.released > 0 || self.returned > 0
+        self.requested > 0 || self.standing() > 0 || self.released > 0 || self.returned > 0
     }
 
     /// Units that were called off in parts, cumulatively, whatever could be given back of them.
@@ -155,9 +163,14 @@ impl ClaimLine {
         self.released + self.too_late
     }
 
-    /// Units that could still be called off: held and not shipped.
+    /// Units that could still be shipped: held and not shipped yet.
     pub fn unshipped(&self) -> i64 {
         self.held() - self.shipped
+    }
+
+    /// Units that could still be called off: waited for, or held and not shipped.
+    pub fn open(&self) -> i64 {
+        self.waiting + self.unshipped()
     }
 }
 
@@ -219,9 +232,16 @@ impl Claim {
     }
 
     /// Whether a confirmation or a shipment came after the deadline and found the units gone. The shop was told so and
-    /// may have paid the money back: from then on only a higher version can bring the order back.
+    /// may have paid the money back: from then on only a higher version can bring the order back. An order that only
+    /// waited when its time ran out had nothing that could be got again.
     pub fn is_lost(&self) -> bool {
-        self.state == ClaimState::Expired && self.lines.values().any(|line| line.lost > 0)
+        let nothing_lapsed = || self.lines.values().all(|line| line.lapsed == 0);
+        self.state == ClaimState::Expired && (self.lines.values().any(|line| line.lost > 0) || nothing_lapsed())
+    }
+
+    /// Whether any line waits for units.
+    pub fn waits(&self) -> bool {
+        self.lines.values().any(|line| line.waiting > 0)
     }
 
     /// Whether any line has units set aside.

@@ -67,6 +67,8 @@ pub enum Policy {
     All,
     /// What is there; the rest is reported.
     Partial,
+    /// What is there; the rest waits for units that come.
+    Backorder,
 }
 
 /// `order-created`.

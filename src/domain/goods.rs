@@ -55,6 +55,7 @@ fn unregistered(work: &Work<'_, '_>, event: &SkuRegistered) -> StockRow {
         version: 0,
         sku_version: None,
         updated_at: work.now(),
+        waiting: 0,
     }
 }
 
@@ -77,6 +78,7 @@ pub(super) fn received(work: &mut Work<'_, '_>, event: &StockReceived) -> Result
             granted: if known { line.quantity } else { 0 },
             available: work.available(&line.key),
             reason: (!known).then_some(Reason::UnknownSku),
+            waiting: 0,
         });
     }
     for line in lines.iter().filter(|line| line.reason.is_none()) {

@@ -19,6 +19,8 @@ pub struct Rules {
     pub deduct_on: DeductOn,
     /// How long an unconfirmed order keeps its units, in seconds.
     pub order_ttl_seconds: i64,
+    /// The most orders that may wait for one stock row; 0 where none may.
+    pub order_max_waiting: i64,
     /// Whether carts hold units at all.
     pub carts_hold: bool,
     /// How long a cart keeps its units after its last update, in seconds.
@@ -37,6 +39,7 @@ impl Default for Rules {
         Self {
             deduct_on: DeductOn::Created,
             order_ttl_seconds: 7_200,
+            order_max_waiting: 1_000,
             carts_hold: true,
             cart_ttl_seconds: 1_800,
             cart_max_hold_seconds: 7_200,

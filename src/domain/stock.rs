@@ -151,6 +151,8 @@ pub struct StockRow {
     pub sku_version: Option<i64>,
     /// When it changed last.
     pub updated_at: Timestamp,
+    /// Units that orders wait for. No counter: it raises no version and is not announced.
+    pub waiting: i64,
 }
 
 impl StockRow {

@@ -36,6 +36,7 @@ struct LineBody {
     released: i64,
     shipped: i64,
     returned: i64,
+    waiting: i64,
 }
 
 impl ClaimBody {
@@ -50,6 +51,7 @@ impl ClaimBody {
             released: line.released,
             shipped: line.shipped,
             returned: line.returned,
+            waiting: line.waiting,
         });
         Self {
             kind: claim.key.kind.as_str(),

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::filing::{DayStatus, Filing};
 use super::lines;
+use super::waiting::{self, Places, WaitingLine};
 use crate::domain::announce::{AnnouncementBody, Movement};
 use crate::domain::books::{Books, Effects};
 use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::event::{Envelope, EventKey, Fingerprint};
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
-use crate::domain::words::{Day, StockKey, Timestamp};
+use crate::domain::words::{Day, Reference, StockKey, Timestamp};
 use crate::ports::{DeadLetter, Entry, Judged, Loaded, Position, Record, Seen, StoreError};
 use crate::wire::identity::event_key;
 use crate::wire::stored;
@@ -78,27 +79,31 @@ pub(super) fn fresh<'e>(entries: &'e [Entry], seen: &[Seen]) -> Vec<&'e Envelope
 }
 
 /// The claims that events touch, in the order of their locks.
-pub(super) fn claim_keys(events: &[&Envelope]) -> Vec<ClaimKey> {
-    let keys: BTreeSet<ClaimKey> = events
-        .iter()
-        .flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key()))
-        .collect();
-    keys.into_iter().collect()
+pub(super) fn claim_keys(events: &[&Envelope]) -> BTreeSet<ClaimKey> {
+    events.iter().flat_map(|envelope| envelope.event.claim_key().into_iter().chain(envelope.event.cart_key())).collect()
 }
 
-/// The stock rows that events and the claims they touch name, in the order of their locks.
-pub(super) fn stock_keys<'a>(events: &[&'a Envelope], claims: &'a [Claim]) -> Vec<&'a StockKey> {
+/// The stock rows that events and the claims they touch (`touched`) name, in the order of their locks. A claim that was
+/// loaded because it waits for one of these rows brings in no other: whoever gets units of a row needs that row alone.
+pub(super) fn stock_keys<'a>(
+    events: &[&'a Envelope],
+    touched: &BTreeSet<ClaimKey>,
+    claims: &'a [Claim],
+) -> Vec<&'a StockKey> {
     let mut keys: BTreeSet<&StockKey> = events.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
-    keys.extend(claims.iter().flat_map(|claim| claim.lines.keys()));
+    let claims = claims.iter().filter(|claim| touched.contains(&claim.key));
+    keys.extend(claims.flat_map(|claim| claim.lines.keys()));
     keys.into_iter().collect()
 }
 
 /// Loaded rows by their keys.
-pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>) -> Books {
-    Books {
+pub(super) fn books(stock: Vec<StockRow>, claims: Vec<Claim>, waiting: &[WaitingLine]) -> Result<Books, StoreError> {
+    let claims = claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect();
+    Ok(Books {
         stock: stock.into_iter().map(|row| (row.key.clone(), row)).collect(),
-        claims: claims.into_iter().map(|claim| (claim.key.clone(), claim)).collect(),
-    }
+        waiting: waiting::lists(waiting, &claims)?,
+        claims,
+    })
 }
 
 /// One identity to record.
@@ -144,6 +149,10 @@ pub(super) struct Rows<'a> {
     /// What claims no longer have set aside.
     pub given_back: Vec<(&'a ClaimKey, &'a StockKey)>,
     pub set_aside: Vec<SetAside<'a>>,
+    /// Places in the line for a row that are free again, as (row, ticket).
+    pub left: Vec<(&'a StockKey, i64)>,
+    /// Places that orders have taken, as (row, ticket, order).
+    pub joined: Vec<(&'a StockKey, i64, &'a Reference)>,
     /// Loaded rows of which only counters, level and version changed.
     pub counted: Vec<&'a StockRow>,
     /// Loaded rows that changed otherwise.
@@ -161,6 +170,8 @@ pub(super) struct Pending<'a> {
     existing: HashSet<StockKey>,
     /// What each loaded claim has set aside, where it has anything.
     set_aside: HashMap<ClaimKey, HashMap<StockKey, i64>>,
+    /// Who waits for the loaded rows.
+    waiting: Places,
 }
 
 impl<'a> Pending<'a> {
@@ -176,14 +187,17 @@ impl<'a> Pending<'a> {
             now: loaded.now,
             existing: loaded.books.stock.keys().cloned().collect(),
             set_aside: claims.map(|claim| (claim.key.clone(), of_claim(claim))).collect(),
+            waiting: Places::of(&loaded.books.waiting),
         }
     }
 
     /// The rows to write.
-    pub fn rows<'j>(&self, judged: &'j Judged) -> Result<Rows<'j>, StoreError> {
+    pub fn rows<'j>(&'j self, judged: &'j Judged) -> Result<Rows<'j>, StoreError> {
         let mut rows = Rows { inbox: self.inbox(&judged.fresh)?, ..Rows::default() };
         self.claims(&judged.books, &judged.effects, &mut rows);
         self.stock(&judged.books, &judged.effects, &mut rows);
+        rows.left = self.waiting.left(&judged.books.waiting);
+        rows.joined = self.waiting.joined(&judged.books.waiting);
         Ok(rows)
     }
 

@@ -36,6 +36,8 @@ struct Line<'a> {
     refused: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
     lost: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    waiting: i64,
 }
 
 fn default_location<'a>() -> Cow<'a, str> {
@@ -70,6 +72,7 @@ pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
             lapsed: line.lapsed,
             refused: line.refused,
             lost: line.lost,
+            waiting: line.waiting,
         })
         .collect();
     serde_json::to_string(&lines).expect("texts and numbers are always valid JSON")
@@ -91,6 +94,7 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_js
             lapsed: line.lapsed,
             refused: line.refused,
             lost: line.lost,
+            waiting: line.waiting,
         };
         (key, line)
     };

@@ -2,7 +2,7 @@
 //!
 //! An adapter holds connections, statements and locks. What a batch looks up and writes ([`batch`]), how rows read
 //! ([`rows`], [`lines`], [`instant`]), what days and sources are ([`filing`]), where a page of stock is looked for
-//! ([`stock_range`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
+//! ([`stock_range`]), who waits for a row ([`waiting`]) and what is asked of a store beside its batches ([`upkeep`], [`verify`]) is written once, here.
 
 mod any;
 mod batch;
@@ -16,6 +16,7 @@ pub mod sqlite;
 mod stock_range;
 mod upkeep;
 mod verify;
+mod waiting;
 
 pub use any::AnyStore;
 pub use upkeep::{MaintenanceReport, Migration, Retention, Upkeep};

@@ -57,7 +57,9 @@ macro_rules! stock_columns {
             $table,
             ".sku_version, ",
             $table,
-            ".updated_at"
+            ".updated_at, ",
+            $table,
+            ".waiting"
         )
     };
 }
@@ -95,6 +97,7 @@ where
             .instant(14)
             .map_err(damaged)?
             .ok_or_else(|| StoreError::Fatal("a stock row has no updated_at".to_owned()))?,
+        waiting: row.try_get(15).map_err(damaged)?,
     })
 }
 

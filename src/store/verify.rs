@@ -5,7 +5,7 @@ use crate::domain::stock::StockRow;
 /// How many checks there are.
 pub const CHECKS: usize = IN_SQL + 1;
 /// How many of them are statements; the last one asks the domain.
-const IN_SQL: usize = 6;
+const IN_SQL: usize = 8;
 /// How many differences are told of each check; all are counted.
 const MOST_TOLD: usize = 100;
 
@@ -44,9 +44,43 @@ pub(super) struct Check {
     pub differing: &'static str,
 }
 
+/// Compares what stock rows and the lists of who waits say with what the lines of claims wait for, which `$waiting`
+/// selects as `reference, sku, location, waiting`.
+macro_rules! waiting_against_claims {
+    ($waiting:literal) => {
+        concat!(
+            "
+            with line as (",
+            $waiting,
+            "),
+            total as (select sku, location, sum(waiting) as waiting from line group by sku, location),
+            place as (
+                select reference, sku, location, count(*) as places from waiting_line
+                group by reference, sku, location
+            )
+            select format('%s@%s', coalesce(s.sku, t.sku), coalesce(s.location, t.location)),
+                   format('%s units waited for', coalesce(t.waiting, 0)),
+                   format('%s units waited for', coalesce(s.waiting, 0))
+            from stock s
+            full join total t on t.sku = s.sku and t.location = s.location
+            where coalesce(s.waiting, 0) <> coalesce(t.waiting, 0)
+            union all
+            select format('order %s, %s@%s', coalesce(l.reference, p.reference), coalesce(l.sku, p.sku),
+                          coalesce(l.location, p.location)),
+                   format('%s places in the line', case when l.reference is null then 0 else 1 end),
+                   format('%s places in the line', coalesce(p.places, 0))
+            from line l
+            full join place p on p.reference = l.reference and p.sku = l.sku and p.location = l.location
+            where coalesce(p.places, 0) <> case when l.reference is null then 0 else 1 end"
+        )
+    };
+}
+pub(super) use waiting_against_claims;
+
 /// The checks that a statement can make, in SQL that every store understands. How JSON is read differs from store to
-/// store: `claims_against_lines` compares the lines in claims with the table of what is set aside.
-pub(super) const fn checks(claims_against_lines: &'static str) -> [Check; IN_SQL] {
+/// store: `claims_against_lines` compares the lines in claims with the table of what is set aside, `waiting` with those
+/// of what is waited for, see [`waiting_against_claims`].
+pub(super) const fn checks(claims_against_lines: &'static str, waiting: &'static str) -> [Check; IN_SQL] {
     [
         Check {
             name: "counters equal the sum of their movements",
@@ -109,6 +143,19 @@ pub(super) const fn checks(claims_against_lines: &'static str) -> [Check; IN_SQL
             select format('%s@%s', sku, location), format('at most %s', on_hand),
                    format('%s', cart_held + order_reserved)
             from stock where cart_held + order_reserved > on_hand",
+        },
+        Check {
+            name: "what is waited for, and by whom, is what claims say",
+            places: "select count(*) from claim",
+            differing: waiting,
+        },
+        Check {
+            name: "nobody waits for units that are available",
+            places: "select count(*) from stock",
+            differing: "
+            select format('%s@%s', sku, location), '0 units waited for', format('%s units waited for', waiting)
+            from stock
+            where waiting > 0 and status = 'active' and on_hand - cart_held - order_reserved - safety_stock > 0",
         },
         Check {
             name: "outbox numbers and seq run without a hole up to the counter",

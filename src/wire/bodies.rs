@@ -136,6 +136,8 @@ struct LineBody<'a> {
     available: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<i64>,
 }
 
 impl<'a> LineBody<'a> {
@@ -148,6 +150,7 @@ impl<'a> LineBody<'a> {
             granted: line.granted,
             available: line.available,
             reason: line.reason.map(|reason| reason.as_str()),
+            waiting: Some(line.waiting).filter(|units| *units > 0),
         }
     }
 }

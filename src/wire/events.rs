@@ -10,6 +10,10 @@ use crate::domain::stock::Status;
 use crate::domain::words::{DEFAULT_LOCATION, Line, Location, MAX_LINE_QUANTITY, MAX_LINES, StockKey};
 use crate::ports::DeadLetterReason;
 
+/// The words of `policy`.
+const POLICIES: [(&str, Policy); 3] =
+    [("all", Policy::All), ("partial", Policy::Partial), ("backorder", Policy::Backorder)];
+
 /// The type that a name on the wire means, when it has rules and may come from outside.
 pub(crate) fn input_type(name: &str) -> Option<EventType> {
     EventType::INPUT.into_iter().find(|input| input.as_str() == name)
@@ -33,7 +37,7 @@ impl EventReader {
                 order: body.key("order_id")?,
                 version: body.count("order_version")?,
                 cart: body.reference("cart_id")?,
-                policy: body.word("policy", &[("all", Policy::All), ("partial", Policy::Partial)])?.unwrap_or_default(),
+                policy: body.word("policy", &POLICIES)?.unwrap_or_default(),
                 ttl_seconds: body.count("ttl_s")?,
                 lines: self.required_lines(body, 1)?,
             }),

@@ -39,6 +39,7 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
             feed.number(match event.policy {
                 Policy::All => 0,
                 Policy::Partial => 1,
+                Policy::Backorder => 2,
             });
             feed.optional_number(event.ttl_seconds);
             feed.lines(&event.lines);
@@ -86,7 +87,8 @@ pub fn fingerprint(event: &Event) -> Fingerprint {
 }
 
 /// The id under which an announcement is published: derived from its cause and what it is about, so that the same
-/// fact has the same id however often it is published. One event changes a row at most once.
+/// fact has the same id however often it is published. One event changes a row at most once, and answers an order at most
+/// once, however many orders it gives units to.
 pub fn announcement_id(cause: &Cause, body: &AnnouncementBody) -> Uuid {
     let mut feed = Feed(Vec::with_capacity(256));
     feed.text(&cause.source);

@@ -259,7 +259,7 @@ fn words_are_the_same_in_document_schemas_and_types() {
     assert_eq!(words_in("reservation-result", "kind"), [kinds]);
     assert_eq!(words_in("reservation-result", "outcome"), [outcomes]);
     assert_eq!(words_in("reservation-result", "reason"), [reasons.clone(), reasons]);
-    assert_eq!(words_in("order-created", "policy"), [set(["all", "partial"])]);
+    assert_eq!(words_in("order-created", "policy"), [set(["all", "partial", "backorder"])]);
     assert_eq!(words_in("stock-adjusted", "mode"), [set(["increase", "decrease", "set"])]);
 }
 

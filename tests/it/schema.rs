@@ -4,7 +4,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::shop::{OnSqlite, StoreKind, new_database};
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "_sqlx_migrations",
     "alert",
     "claim",
@@ -20,6 +20,7 @@ const TABLES: [&str; 15] = [
     "source",
     "stock",
     "stock_diff",
+    "waiting_line",
 ];
 
 async fn names(query: &'static str) -> Vec<String> {

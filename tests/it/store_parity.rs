@@ -132,7 +132,7 @@ fn body(dice: &mut Dice) -> (&'static str, Value) {
         ),
         2 => ("stock-received", json!({"receipt_id": format!("R-{}", number(dice)), "lines": lines})),
         3 | 4 => {
-            let policy = dice.one_of(&["all", "partial"]);
+            let policy = dice.one_of(&["all", "partial", "backorder", "backorder"]);
             let mut order = json!({"order_id": order, "order_version": version, "lines": lines, "policy": policy});
             if dice.below(2) == 0 {
                 order["cart_id"] = json!(cart);
@@ -194,6 +194,8 @@ async fn told<K: StoreKind>(shop: &ShopOn<K>) -> Vec<Verification> {
         Tampering::CartHeld { sku: "A", units: 77 },
         Tampering::Level { sku: "B", level: Level::Out },
         Tampering::SetAside { reference: "C-1", more: 5 },
+        Tampering::Waiting { sku: "A", units: 77 },
+        Tampering::PlacesLost { reference: "O-1" },
         Tampering::MovementLost { sku: "A", version: 2 },
         Tampering::OutboxLost { numbers: 3..=4 },
         Tampering::NumbersGiven { batches: 2 },

@@ -1,13 +1,14 @@
 //! A batch: read, judged, written, all or nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use holdfast::domain::announce::{Announcement, AnnouncementBody};
 use holdfast::domain::books::Books;
-use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
+use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine};
 use holdfast::domain::event::{Envelope, Trace};
 use holdfast::domain::stock::StockRow;
+use holdfast::domain::waiting::WaitingList;
 use holdfast::domain::words::{Day, StockKey, Timestamp};
 use holdfast::ports::{
     Committed, DeadLetter, Entry, Judge, Judged, Loaded, MovementView, OutboxBatch, Seen, StoreError,
@@ -110,15 +111,25 @@ fn read(tables: &Tables, entries: &[Entry], retention: &Retention) -> Read {
     Read { loaded: Loaded { now: tables.clock, seen, books: books(tables, &fresh) }, days, writes: tables.writes }
 }
 
-/// Claims that events name, and rows that events and those claims name.
+/// Claims that events name, rows that events and those claims name, and who waits for those rows.
 fn books(tables: &Tables, fresh: &[&Envelope]) -> Books {
     let named = fresh.iter().flat_map(|it| it.event.claim_key().into_iter().chain(it.event.cart_key()));
-    let claims: BTreeMap<ClaimKey, Claim> =
+    let mut claims: HashMap<ClaimKey, Claim> =
         named.filter_map(|key| tables.claims.get(&key).map(|kept| (key, kept.claim.clone()))).collect();
     let mut rows: BTreeSet<&StockKey> = fresh.iter().flat_map(|envelope| envelope.event.stock_keys()).collect();
     rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
-    let stock = rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
-    Books { stock, claims: claims.into_iter().collect() }
+    let stock: HashMap<StockKey, StockRow> =
+        rows.into_iter().filter_map(|key| Some((key.clone(), tables.stock.get(key)?.clone()))).collect();
+    let mut waiting: HashMap<StockKey, WaitingList> = HashMap::new();
+    for ((row, ticket), order) in tables.waiting_lines.iter().filter(|((row, _), _)| stock.contains_key(row)) {
+        let key = ClaimKey { kind: ClaimKind::Order, reference: order.clone() };
+        if let Some(kept) = tables.claims.get(&key) {
+            let units = kept.claim.lines.get(row).map_or(0, |line| line.waiting);
+            waiting.entry(row.clone()).or_default().put(*ticket, order.clone(), units);
+            claims.insert(key, kept.claim.clone());
+        }
+    }
+    Books { stock, claims, waiting }
 }
 
 /// What becomes of each day that a batch names. Days that were never heard of are opened, the oldest first, while there
@@ -158,6 +169,7 @@ fn check(judged: &Judged) -> Result<(), StoreError> {
             ("stock_max_stock_not_negative", row.max_stock.is_none_or(|most| most >= 0)),
             ("stock_thresholds_ordered", 0 <= *critical && critical <= warning),
             ("stock_version_positive", row.version >= 1),
+            ("stock_waiting_not_negative", row.waiting >= 0),
         ];
         if let Some((name, _)) = rules.into_iter().find(|(_, holds)| !holds) {
             return refuse(name);
@@ -207,6 +219,10 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         claim.revision += 1;
         let answer = given(tables, &judged, &claim.key, now);
         tables.put_claim(claim, answer);
+    }
+    for (row, list) in &judged.books.waiting {
+        tables.waiting_lines.retain(|(other, _), _| other != row);
+        tables.waiting_lines.extend(list.places().map(|(ticket, order)| ((row.clone(), ticket), order.clone())));
     }
     forget_empty_lines(tables, &judged);
     append(tables, &judged, now);

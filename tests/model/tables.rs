@@ -8,7 +8,7 @@ use holdfast::domain::claim::{Claim, ClaimKey};
 use holdfast::domain::event::{Cause, EventKey, Fingerprint};
 use holdfast::domain::stock::StockRow;
 use holdfast::domain::verdict::Verdict;
-use holdfast::domain::words::{Day, StockKey, Timestamp};
+use holdfast::domain::words::{Day, Reference, StockKey, Timestamp};
 use holdfast::ports::{DeadLetter, Lease, MovementView, OutboxBatch, Position, PublishedMark};
 use uuid::Uuid;
 
@@ -80,6 +80,8 @@ pub struct Tables {
     pub claims: BTreeMap<ClaimKey, KeptClaim>,
     /// What claims have set aside now, in units; never 0.
     pub set_aside: BTreeMap<(StockKey, ClaimKey), i64>,
+    /// The orders that wait, by row and ticket.
+    pub waiting_lines: BTreeMap<(StockKey, i64), Reference>,
     /// Records that were buried, by position and bytes.
     pub dead_letters: BTreeMap<(Arc<str>, i32, i64, Vec<u8>), KeptLetter>,
     /// Batches by number.
@@ -110,6 +112,7 @@ impl Tables {
             movements: BTreeMap::new(),
             claims: BTreeMap::new(),
             set_aside: BTreeMap::new(),
+            waiting_lines: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             outbox: BTreeMap::new(),
             last_number: 0,

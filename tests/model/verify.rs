@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use holdfast::domain::claim::{ClaimKey, ClaimKind};
-use holdfast::domain::stock::Counters;
-use holdfast::domain::words::StockKey;
+use holdfast::domain::stock::{Counters, Status, StockRow};
+use holdfast::domain::words::{Reference, StockKey};
 use holdfast::store::{Difference, Verification};
 
 use super::tables::Tables;
@@ -25,12 +25,14 @@ pub(super) fn run_checks(
     mut begins: impl FnMut(usize, &'static str),
 ) -> Vec<Verification> {
     type Check = fn(&Tables) -> Looked;
-    let checks: [(&'static str, Check); 6] = [
+    let checks: [(&'static str, Check); 8] = [
         ("counters equal the sum of their movements", sums),
         ("movement versions run from 1 to the row's version without a hole", versions),
         ("cart_held and order_reserved equal the sum of claim lines", holds),
         ("what claim lines set aside is what their claims say", set_aside),
         ("what is reserved is on hand", on_hand),
+        ("what is waited for, and by whom, is what claims say", waiting),
+        ("nobody waits for units that are available", available),
         ("outbox numbers and seq run without a hole up to the counter", numbers),
     ];
     let mut results = Vec::new();
@@ -158,6 +160,43 @@ fn on_hand(tables: &Tables) -> Looked {
         (row.key.to_string(), format!("at most {}", counters.on_hand), counters.reserved().to_string())
     });
     (tables.stock.len(), told.collect())
+}
+
+fn waiting(tables: &Tables) -> Looked {
+    let mut totals: BTreeMap<&StockKey, i64> = BTreeMap::new();
+    let mut places: BTreeMap<(&Reference, &StockKey), (usize, usize)> = BTreeMap::new();
+    for kept in tables.claims.values() {
+        for (row, line) in kept.claim.lines.iter().filter(|(_, line)| line.waiting != 0) {
+            *totals.entry(row).or_default() += line.waiting;
+            places.entry((&kept.claim.key.reference, row)).or_default().0 += 1;
+        }
+    }
+    for ((row, _), order) in &tables.waiting_lines {
+        places.entry((order, row)).or_default().1 += 1;
+    }
+    let keys: BTreeSet<&StockKey> = tables.stock.keys().chain(totals.keys().copied()).collect();
+    let told = |units: i64| format!("{units} units waited for");
+    let mut differing = Vec::new();
+    for key in keys {
+        let (total, row) = (totals.get(key).copied().unwrap_or(0), tables.stock.get(key).map_or(0, |row| row.waiting));
+        if total != row {
+            differing.push((key.to_string(), told(total), told(row)));
+        }
+    }
+    let told = |places: usize| format!("{places} places in the line");
+    for ((order, row), (expected, found)) in places {
+        if expected != found {
+            differing.push((format!("order {order}, {row}"), told(expected), told(found)));
+        }
+    }
+    (tables.claims.len(), differing)
+}
+
+fn available(tables: &Tables) -> Looked {
+    let waits = |row: &&StockRow| row.waiting > 0 && row.status == Status::Active && row.counters.available() > 0;
+    let told = |units: i64| format!("{units} units waited for");
+    let differing = tables.stock.values().filter(waits).map(|row| (row.key.to_string(), told(0), told(row.waiting)));
+    (tables.stock.len(), differing.collect())
 }
 
 fn numbers(tables: &Tables) -> Looked {

@@ -74,13 +74,13 @@ fn further(line: &ClaimLine, part: &Line) -> i64 {
     if part.quantity > line.called_off() { part.quantity - line.released } else { 0 }
 }
 
-/// Gives back everything that is held and not shipped, and closes the order.
+/// Gives back everything that is held and not shipped, ends every wait, and closes the order.
 fn cancel_whole(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
     let rows: Vec<(StockKey, i64)> =
-        claim.lines.iter().map(|(key, line)| (key.clone(), line.unshipped())).filter(|(_, held)| *held > 0).collect();
+        claim.lines.iter().map(|(key, line)| (key.clone(), line.open())).filter(|(_, open)| *open > 0).collect();
     let mut lines = Vec::with_capacity(rows.len());
-    for (key, held) in rows {
-        lines.push(release(work, claim, &key, held, held)?);
+    for (key, open) in rows {
+        lines.push(release(work, claim, &key, open, open)?);
     }
     claim.state = ClaimState::Cancelled;
     claim.expires_at = None;
@@ -152,18 +152,21 @@ fn release(
     Ok(told(work, claim, key, requested, released))
 }
 
-/// Gives back what a reservation holds, because its time ran out. The caller has looked at the deadline.
+/// Gives back what a reservation holds and ends its waiting, because its time ran out. The caller has looked at the
+/// deadline.
 pub(in crate::domain) fn expired(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion, Broken> {
     if step(Some(claim.state), Trigger::Expiry) != Step::Expire {
         return Ok(IGNORED);
     }
-    for (key, line) in claim.lines.iter_mut().filter(|(_, line)| line.reserved > 0) {
+    let mut over = Vec::new();
+    for (key, line) in claim.lines.iter_mut().filter(|(_, line)| line.reserved > 0 || line.waiting > 0) {
         work.add(key, Counters { order_reserved: -line.reserved, ..Counters::default() })?;
         line.lapsed = line.reserved;
         line.reserved = 0;
+        line.waiting = 0;
+        over.push((key.clone(), line.requested, line.lapsed));
     }
-    let lapsed = claim.lines.iter().filter(|(_, line)| line.lapsed > 0);
-    let lines = lapsed.map(|(key, line)| told(work, claim, key, line.requested, line.lapsed)).collect();
+    let lines = over.iter().map(|(key, requested, lapsed)| told(work, claim, key, *requested, *lapsed)).collect();
     claim.state = ClaimState::Expired;
     claim.expires_at = None;
     Ok((Verdict::Applied, Some(answer(claim, AnswerOutcome::Expired, None, lines))))

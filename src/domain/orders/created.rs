@@ -1,12 +1,11 @@
-//! `order-created`: the first attempt, a new attempt, and a change of a standing order.
+//! `order-created`: the first attempt, a new attempt, and what else a creation may find.
 
 use std::collections::BTreeMap;
 
+use super::changed::change;
 use super::table::{Comparison, Step, Trigger, step};
-use super::{
-    Conclusion, IGNORED, answer, available_with, close_if_done, conflict, first_reason, give_back, missing,
-    short_lines, take, unsellable,
-};
+use super::waiting::{may_wait, policy};
+use super::{Conclusion, IGNORED, answer, available_with, conflict, first_reason, take, unsellable};
 use crate::domain::announce::{Answer, AnswerLine, AnswerOutcome, Reason};
 use crate::domain::books::{Broken, Work};
 use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine, ClaimState};
@@ -14,7 +13,7 @@ use crate::domain::event::{OrderCreated, Policy};
 use crate::domain::rules::DeductOn;
 use crate::domain::stock::Counters;
 use crate::domain::verdict::Verdict;
-use crate::domain::words::{Line, StockKey};
+use crate::domain::words::{Line, Reference, StockKey};
 
 /// Applies `order-created`. The claim may have been made by an event that overtook this one.
 pub(in crate::domain) fn created(work: &mut Work<'_, '_>, event: &OrderCreated) -> Result<Conclusion, Broken> {
@@ -78,7 +77,7 @@ fn compare(claim: &Claim, version: i64, lines: &[Line]) -> Comparison {
 }
 
 /// Keeps what a higher version asked for in vain, so that its repetition is not answered again.
-fn note_refused(claim: &mut Claim, lines: &[Line]) {
+pub(super) fn note_refused(claim: &mut Claim, lines: &[Line]) {
     claim.lines.values_mut().for_each(|line| line.refused = 0);
     for line in lines {
         claim.lines.entry(line.key.clone()).or_default().refused = line.quantity;
@@ -93,7 +92,7 @@ fn contradicted(claim: &mut Claim, event: &OrderCreated, higher: bool, reason: O
 }
 
 /// The units that the order's own cart holds, by row.
-struct OwnCart {
+pub(super) struct OwnCart {
     claim: Option<Claim>,
     /// Whether the cart was ever seen; one that was not leaves no trace unless the order takes it over.
     known: bool,
@@ -101,7 +100,7 @@ struct OwnCart {
 
 impl OwnCart {
     /// Takes the cart out of the books; a cart that was never seen is made when it is converted.
-    fn take(work: &mut Work<'_, '_>, event: &OrderCreated) -> Self {
+    pub fn take(work: &mut Work<'_, '_>, event: &OrderCreated) -> Self {
         let Some(cart) = &event.cart else { return Self { claim: None, known: false } };
         let key = ClaimKey { kind: ClaimKind::Cart, reference: cart.clone() };
         let claim = work.take_claim(&key);
@@ -109,12 +108,12 @@ impl OwnCart {
         Self { claim: claim.or_else(|| Some(Claim::new(key, ClaimState::Released))), known }
     }
 
-    fn holds(&self, key: &StockKey) -> i64 {
+    pub fn holds(&self, key: &StockKey) -> i64 {
         self.claim.as_ref().and_then(|cart| cart.lines.get(key)).map_or(0, |line| line.reserved)
     }
 
     /// Gives back all that it holds and closes it for good.
-    fn convert(self, work: &mut Work<'_, '_>) -> Result<(), Broken> {
+    pub fn convert(self, work: &mut Work<'_, '_>) -> Result<(), Broken> {
         let Some(mut cart) = self.claim else { return Ok(()) };
         for (key, line) in &mut cart.lines {
             if line.reserved > 0 {
@@ -129,14 +128,14 @@ impl OwnCart {
     }
 
     /// Leaves it as it was.
-    fn keep(self, work: &mut Work<'_, '_>) {
+    pub fn keep(self, work: &mut Work<'_, '_>) {
         if let (Some(cart), true) = (self.claim, self.known) {
             work.restore_claim(cart);
         }
     }
 }
 
-/// A fresh attempt: every line or none, or with `partial` what is there.
+/// A fresh attempt: every line or none, or what is there; with `backorder` the rest of it waits.
 fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> Result<Conclusion, Broken> {
     let cart = OwnCart::take(work, event);
     // Nothing is held before an attempt, so that the lines start anew; rows of an earlier version stay, at zero. What was
@@ -145,11 +144,12 @@ fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> 
     claim.lines.values_mut().for_each(|line| *line = anew(line));
     claim.lines = requested_lines(claim, &event.lines);
     claim.confirmed = false;
-    let lines = grantable(work, event, &cart);
+    let policy = policy(work, event);
+    let lines = grantable(work, &event.order, policy, &event.lines, &cart);
     let short = lines.iter().any(|line| line.reason.is_some());
-    let refused = match event.policy {
+    let refused = match policy {
         Policy::All => short,
-        Policy::Partial => lines.iter().all(|line| line.granted == 0),
+        Policy::Partial | Policy::Backorder => lines.iter().all(|line| line.granted == 0 && line.waiting == 0),
     };
     if refused {
         cart.keep(work);
@@ -159,8 +159,8 @@ fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> 
     }
     cart.convert(work)?;
     let deduct = work.rules().deduct_on == DeductOn::Created;
-    for line in lines.iter().filter(|line| line.granted > 0) {
-        take(work, claim, &line.key, line.granted, deduct)?;
+    for line in &lines {
+        get(work, claim, line, deduct)?;
     }
     claim.state = if deduct { ClaimState::Deducted } else { ClaimState::Reserved };
     claim.expires_at = (!deduct).then(|| work.now().plus_seconds(time_to_live(work, event)));
@@ -169,15 +169,28 @@ fn attempt(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> 
     Ok((Verdict::Applied, Some(answer(claim, outcome, reason, lines))))
 }
 
-fn refusal(claim: &Claim, lines: Vec<AnswerLine>) -> Conclusion {
+/// Gives an order what a line could get, and has it wait for what the line waits for.
+pub(super) fn get(work: &mut Work<'_, '_>, claim: &mut Claim, line: &AnswerLine, deduct: bool) -> Result<(), Broken> {
+    claim.lines.entry(line.key.clone()).or_default().waiting += line.waiting;
+    if line.granted > 0 { take(work, claim, &line.key, line.granted, deduct) } else { Ok(()) }
+}
+
+pub(super) fn refusal(claim: &Claim, lines: Vec<AnswerLine>) -> Conclusion {
     let short: Vec<AnswerLine> =
         lines.into_iter().filter(|line| line.reason.is_some()).map(|line| AnswerLine { granted: 0, ..line }).collect();
     let reason = first_reason(&short);
     (Verdict::Refused(reason), Some(answer(claim, AnswerOutcome::Refused, reason, short)))
 }
 
-/// What each line could get, in the event's order; a line that gets less than it asks for says why.
-fn grantable(work: &Work<'_, '_>, event: &OrderCreated, cart: &OwnCart) -> Vec<AnswerLine> {
+/// What each line could get, in the order of the lines; a line that gets less than it asks for says why, and how much of
+/// it waits.
+pub(super) fn grantable(
+    work: &Work<'_, '_>,
+    order: &Reference,
+    policy: Policy,
+    lines: &[Line],
+    cart: &OwnCart,
+) -> Vec<AnswerLine> {
     let line = |line: &Line| {
         let available = available_with(work, &line.key, cart.holds(&line.key));
         let (granted, reason) = match unsellable(work, &line.key) {
@@ -185,13 +198,17 @@ fn grantable(work: &Work<'_, '_>, event: &OrderCreated, cart: &OwnCart) -> Vec<A
             None if available < line.quantity => (available, Some(Reason::InsufficientStock)),
             None => (line.quantity, None),
         };
-        AnswerLine { key: line.key.clone(), requested: line.quantity, granted, available, reason }
+        let waits = policy == Policy::Backorder
+            && reason == Some(Reason::InsufficientStock)
+            && may_wait(work, &line.key, order);
+        let waiting = if waits { line.quantity - granted } else { 0 };
+        AnswerLine { key: line.key.clone(), requested: line.quantity, granted, available, reason, waiting }
     };
-    event.lines.iter().map(line).collect()
+    lines.iter().map(line).collect()
 }
 
 /// The claim's lines with what is asked for now; what was called off of a line stays called off.
-fn requested_lines(claim: &Claim, lines: &[Line]) -> BTreeMap<StockKey, ClaimLine> {
+pub(super) fn requested_lines(claim: &Claim, lines: &[Line]) -> BTreeMap<StockKey, ClaimLine> {
     let mut asked: BTreeMap<StockKey, ClaimLine> = claim
         .lines
         .iter()
@@ -208,82 +225,6 @@ fn time_to_live(work: &Work<'_, '_>, event: &OrderCreated) -> i64 {
     event.ttl_seconds.map_or(most, |seconds| seconds.min(most))
 }
 
-/// A higher version with other lines: the difference is applied as a whole, or the order stays as it is.
-fn change(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> Result<Conclusion, Broken> {
-    let asked = requested_lines(claim, &event.lines);
-    let targets: BTreeMap<StockKey, i64> =
-        asked.iter().map(|(key, line)| (key.clone(), target(claim.lines.get(key), line))).collect();
-    let cart = OwnCart::take(work, event);
-    let wanted = missing(claim, &targets);
-    let short = short_lines(work, &wanted, |key| cart.holds(key));
-    if !short.is_empty() {
-        cart.keep(work);
-        let whole = |line: AnswerLine| {
-            let held = claim.lines.get(&line.key).map_or(0, ClaimLine::held);
-            let requested = asked.get(&line.key).map_or(line.requested, |line| line.requested);
-            AnswerLine { requested, available: line.available + held, ..line }
-        };
-        let short = short.into_iter().map(whole).collect();
-        note_refused(claim, &event.lines);
-        return Ok(refusal(claim, short));
-    }
-    cart.convert(work)?;
-    let deduct = deducts_now(work, claim);
-    let before = claim.lines.clone();
-    claim.lines = asked;
-    for (key, target) in &targets {
-        let held = before.get(key).map_or(0, ClaimLine::held);
-        if *target < held {
-            give_back(work, claim, key, held - target)?;
-        }
-    }
-    for line in &wanted {
-        take(work, claim, &line.key, line.quantity, deduct)?;
-    }
-    if let (Some(deadline), Some(seconds)) = (claim.expires_at, event.ttl_seconds) {
-        claim.expires_at = Some(deadline.min(work.now().plus_seconds(seconds)));
-    }
-    close_if_done(claim);
-    let lines: Vec<AnswerLine> = event.lines.iter().map(|line| held_line(work, claim, line)).collect();
-    let reason = first_reason(&lines);
-    let outcome = match claim.state {
-        ClaimState::Cancelled => AnswerOutcome::Cancelled,
-        _ if reason.is_some() => AnswerOutcome::Partial,
-        _ => AnswerOutcome::Granted,
-    };
-    Ok((Verdict::Applied, Some(answer(claim, outcome, reason, lines))))
-}
-
-/// What a line should hold after a change. One that does not grow asks for nothing more, also when it was granted in
-/// part.
-fn target(before: Option<&ClaimLine>, asked: &ClaimLine) -> i64 {
-    let wanted = asked.requested - asked.released;
-    let wanted = match before {
-        Some(before) if asked.requested <= before.requested => wanted.min(before.held()),
-        _ => wanted,
-    };
-    wanted.max(asked.shipped)
-}
-
-fn held_line(work: &Work<'_, '_>, claim: &Claim, line: &Line) -> AnswerLine {
-    let (held, released) = claim.lines.get(&line.key).map_or((0, 0), |line| (line.held(), line.released));
-    // More may have been shipped than is asked for now.
-    let granted = held.min(line.quantity);
-    let available = work.available(&line.key) + held;
-    // What a version before was not granted.
-    let reason = (held + released < line.quantity).then_some(Reason::InsufficientStock);
-    AnswerLine { key: line.key.clone(), requested: line.quantity, granted, available, reason }
-}
-
-/// Whether units that join a standing order leave on_hand at once, as its other units did.
-fn deducts_now(work: &Work<'_, '_>, claim: &Claim) -> bool {
-    match work.rules().deduct_on {
-        DeductOn::Created => claim.state != ClaimState::Reserved,
-        DeductOn::Confirmed => claim.confirmed,
-        DeductOn::Shipped => false,
-    }
-}
-
 /// The order was cancelled before it came: that is its answer, and its cart is closed with it.
 fn refuse_as_cancelled(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderCreated) -> Result<Conclusion, Broken> {
     OwnCart::take(work, event).convert(work)?;
@@ -298,6 +239,7 @@ fn refuse_as_cancelled(work: &mut Work<'_, '_>, claim: &mut Claim, event: &Order
             granted: 0,
             available: work.available(&line.key),
             reason,
+            waiting: 0,
         })
         .collect();
     Ok((Verdict::Refused(reason), Some(answer(claim, AnswerOutcome::Refused, reason, lines))))

@@ -147,7 +147,7 @@ fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<()
     let targets: BTreeMap<StockKey, i64> =
         claim.lines.iter().map(|(key, line)| (key.clone(), line.held() + line.lapsed)).collect();
     let wanted = missing(claim, &targets);
-    let short = short_lines(work, &wanted, |_| 0);
+    let short = short_lines(work, &wanted);
     if !short.is_empty() {
         claim.lines.values_mut().for_each(|line| line.lost = line.lapsed);
         let reason = super::first_reason(&short);
@@ -164,7 +164,12 @@ fn reserve_again(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Result<()
 /// The answer to what comes for an order that was told to be lost before.
 fn lost(work: &Work<'_, '_>, claim: &Claim) -> Conclusion {
     let lapsed = claim.lines.iter().filter(|(_, line)| line.lapsed > 0);
-    let lines = lapsed.map(|(key, line)| told(work, claim, key, line.lapsed, 0)).collect();
+    let mut lines: Vec<AnswerLine> = lapsed.map(|(key, line)| told(work, claim, key, line.lapsed, 0)).collect();
+    if lines.is_empty() {
+        // It only waited.
+        let asked = claim.lines.iter().filter(|(_, line)| line.requested > 0);
+        lines = asked.map(|(key, line)| told(work, claim, key, line.requested, 0)).collect();
+    }
     (Verdict::Refused(None), Some(answer(claim, AnswerOutcome::Lost, None, lines)))
 }
 
@@ -185,8 +190,8 @@ fn ship(work: &mut Work<'_, '_>, claim: &mut Claim, event: &OrderShipped) -> Res
         let units = quantity.min(claim.lines.get(&key).map_or(0, ClaimLine::unshipped));
         if let Some(line) = claim.lines.get(&key) {
             // Deducted units that are not shipped yet go first; only the rest leaves on_hand now.
-            let waiting = line.deducted - line.shipped;
-            deduct_reserved(work, claim, &key, units - waiting.min(units))?;
+            let deducted = line.deducted - line.shipped;
+            deduct_reserved(work, claim, &key, units - deducted.min(units))?;
         }
         if let Some(line) = claim.lines.get_mut(&key) {
             line.shipped += units;
@@ -216,7 +221,8 @@ fn unshipped_lines(claim: &Claim) -> Vec<(StockKey, i64)> {
 /// A line of an answer that tells what was done, not what was short. Nothing is available to a line that the order does
 /// not have: its row is not looked at, and may not even be loaded.
 pub(super) fn told(work: &Work<'_, '_>, claim: &Claim, key: &StockKey, requested: i64, granted: i64) -> AnswerLine {
-    let of_the_order = claim.lines.get(key).is_some_and(ClaimLine::stands);
-    let available = if of_the_order { work.available(key) } else { 0 };
-    AnswerLine { key: key.clone(), requested, granted, available, reason: None }
+    let line = claim.lines.get(key).filter(|line| line.stands());
+    let available = if line.is_some() { work.available(key) } else { 0 };
+    let waiting = line.map_or(0, |line| line.waiting);
+    AnswerLine { key: key.clone(), requested, granted, available, reason: None, waiting }
 }

@@ -1,19 +1,23 @@
 //! Orders: creation and change, confirmation, shipment, cancellation, expiry.
 
 mod cancelled;
+mod changed;
 mod created;
 mod fulfilled;
 pub(crate) mod table;
+mod waiting;
 
 use std::collections::BTreeMap;
 
 pub(super) use cancelled::{cancelled, expired};
 pub(super) use created::created;
 pub(super) use fulfilled::{confirmed, shipped};
+pub(super) use waiting::fill;
 
 use super::announce::{Answer, AnswerKind, AnswerLine, AnswerOutcome, Reason};
 use super::books::{Broken, Work};
 use super::claim::{Claim, ClaimLine, ClaimState};
+use super::rules::DeductOn;
 use super::stock::{Counters, Status};
 use super::verdict::Verdict;
 use super::words::{Line, StockKey};
@@ -57,22 +61,23 @@ pub(super) fn first_reason(lines: &[AnswerLine]) -> Option<Reason> {
     lines.iter().filter_map(|line| line.reason).min()
 }
 
-/// The units of each row that a claim would have to get for `targets`, where it lacks any.
+/// The units of each row that a claim would have to get for `targets`, beside what it has and waits for, where it lacks
+/// any.
 fn missing(claim: &Claim, targets: &BTreeMap<StockKey, i64>) -> Vec<Line> {
-    let held = |key| claim.lines.get(key).map_or(0, ClaimLine::held);
+    let standing = |key| claim.lines.get(key).map_or(0, ClaimLine::standing);
     targets
         .iter()
-        .filter(|(key, target)| **target > held(key))
-        .map(|(key, target)| Line { key: key.clone(), quantity: target - held(key) })
+        .filter(|(key, target)| **target > standing(key))
+        .map(|(key, target)| Line { key: key.clone(), quantity: target - standing(key) })
         .collect()
 }
 
 /// The lines that cannot be had, each with what could be.
-fn short_lines(work: &Work<'_, '_>, wanted: &[Line], own_hold: impl Fn(&StockKey) -> i64) -> Vec<AnswerLine> {
+fn short_lines(work: &Work<'_, '_>, wanted: &[Line]) -> Vec<AnswerLine> {
     wanted
         .iter()
         .filter_map(|line| {
-            let available = available_with(work, &line.key, own_hold(&line.key));
+            let available = available_with(work, &line.key, 0);
             let reason = unsellable(work, &line.key)
                 .or_else(|| (available < line.quantity).then_some(Reason::InsufficientStock))?;
             Some(AnswerLine {
@@ -81,6 +86,7 @@ fn short_lines(work: &Work<'_, '_>, wanted: &[Line], own_hold: impl Fn(&StockKey
                 granted: 0,
                 available,
                 reason: Some(reason),
+                waiting: 0,
             })
         })
         .collect()
@@ -96,8 +102,11 @@ pub(super) fn available_with(work: &Work<'_, '_>, key: &StockKey, own_hold: i64)
 }
 
 /// Moves an order on that is left without anything to ship: called off when it holds nothing, shipped when all that it
-/// holds is.
+/// holds is. One that waits is not done.
 fn close_if_done(claim: &mut Claim) {
+    if claim.waits() {
+        return;
+    }
     let state = if claim.lines.values().all(|line| line.held() == 0) {
         ClaimState::Cancelled
     } else if claim.lines.values().all(|line| line.unshipped() == 0) {
@@ -107,6 +116,15 @@ fn close_if_done(claim: &mut Claim) {
     };
     claim.state = state;
     claim.expires_at = None;
+}
+
+/// Whether units that join a standing order leave on_hand at once, as its other units did.
+fn deducts_now(work: &Work<'_, '_>, claim: &Claim) -> bool {
+    match work.rules().deduct_on {
+        DeductOn::Created => claim.state != ClaimState::Reserved,
+        DeductOn::Confirmed => claim.confirmed,
+        DeductOn::Shipped => false,
+    }
 }
 
 /// Adds units to a line: out of on_hand at once, or set aside.
@@ -121,15 +139,19 @@ fn take(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: i64, 
     }
 }
 
-/// Gives back up to `units` of a line that are held and not shipped, set-aside ones first. Returns how many.
+/// Gives back up to `units` of a line that are waited for, or held and not shipped: those that are waited for first, for
+/// which nothing moves, then set-aside ones. Returns how many.
 fn give_back(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, units: i64) -> Result<i64, Broken> {
     let Some(line) = claim.lines.get_mut(key) else { return Ok(0) };
-    let units = units.clamp(0, line.unshipped());
-    if units == 0 {
-        return Ok(0);
+    let units = units.clamp(0, line.open());
+    let from_waiting = units.min(line.waiting);
+    line.waiting -= from_waiting;
+    let held = units - from_waiting;
+    if held == 0 {
+        return Ok(units);
     }
-    let from_reserved = units.min(line.reserved);
-    let from_deducted = units - from_reserved;
+    let from_reserved = held.min(line.reserved);
+    let from_deducted = held - from_reserved;
     line.reserved -= from_reserved;
     line.deducted -= from_deducted;
     work.add(key, Counters { on_hand: from_deducted, order_reserved: -from_reserved, ..Counters::default() })?;

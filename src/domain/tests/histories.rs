@@ -29,15 +29,19 @@ pub(super) type Told = (Event, i64);
 /// Settings. Every time to live is 0, so that every deadline is the moment of the batch and any claim may be swept.
 pub(super) fn rules() -> impl Strategy<Value = Rules> {
     let deduct_on = select(vec![DeductOn::Created, DeductOn::Confirmed, DeductOn::Shipped]);
-    (deduct_on, of(1..4_i64), any::<bool>()).prop_map(|(deduct_on, cart_max_per_sku, ignore_cart_holds)| Rules {
-        deduct_on,
-        order_ttl_seconds: 0,
-        carts_hold: true,
-        cart_ttl_seconds: 0,
-        cart_max_hold_seconds: 0,
-        cart_max_per_sku,
-        ignore_cart_holds,
-    })
+    let order_max_waiting = select(vec![0, 1, 2, 1_000]);
+    (deduct_on, order_max_waiting, of(1..4_i64), any::<bool>()).prop_map(
+        |(deduct_on, order_max_waiting, cart_max_per_sku, ignore_cart_holds)| Rules {
+            deduct_on,
+            order_ttl_seconds: 0,
+            order_max_waiting,
+            carts_hold: true,
+            cart_ttl_seconds: 0,
+            cart_max_hold_seconds: 0,
+            cart_max_per_sku,
+            ignore_cart_holds,
+        },
+    )
 }
 
 /// Registrations first, so that orders find something, then anything.
@@ -125,7 +129,7 @@ fn lines(least: usize) -> impl Strategy<Value = Vec<Line>> {
 }
 
 fn created() -> impl Strategy<Value = Event> {
-    let policy = prop_oneof![3 => Just(Policy::All), 1 => Just(Policy::Partial)];
+    let policy = prop_oneof![3 => Just(Policy::All), 1 => Just(Policy::Partial), 3 => Just(Policy::Backorder)];
     (reference(&ORDERS), of(0..4_i64), of(reference(&CARTS)), policy, lines(1)).prop_map(
         |(order, version, cart, policy, lines)| {
             Event::OrderCreated(OrderCreated { order, version, cart, policy, ttl_seconds: None, lines })

@@ -1,14 +1,14 @@
 //! What must hold of the rows, the ledger and the announcements after any history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::shelf::Shelf;
-use crate::domain::announce::AnnouncementBody;
+use crate::domain::announce::{AnnouncementBody, AnswerOutcome};
 use crate::domain::claim::{Claim, ClaimKind, ClaimState};
 use crate::domain::event::Event;
 use crate::domain::rules::Rules;
-use crate::domain::stock::{Counters, Level, Snapshot};
-use crate::domain::words::StockKey;
+use crate::domain::stock::{Counters, Level, Snapshot, Status};
+use crate::domain::words::{Reference, StockKey};
 
 /// Panics with what does not hold.
 pub(super) fn assert_sound(shelf: &Shelf, rules: &Rules) {
@@ -20,6 +20,7 @@ pub(super) fn assert_sound(shelf: &Shelf, rules: &Rules) {
         assert_claim(claim);
     }
     assert_answers(shelf);
+    assert_waiting(shelf, rules);
 }
 
 fn sums(shelf: &Shelf, kind: ClaimKind, key: &StockKey) -> (i64, i64) {
@@ -106,25 +107,28 @@ fn assert_claim(claim: &Claim) {
     use ClaimState as S;
     let lines = || claim.lines.values();
     for line in lines() {
-        let numbers = [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.lapsed];
+        let numbers =
+            [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.lapsed, line.waiting];
         assert!(numbers.iter().all(|number| *number >= 0), "{claim:?}");
         assert!(line.shipped <= line.deducted, "more was shipped than taken: {claim:?}");
+        let asked = line.standing() + line.released;
+        assert!(line.waiting == 0 || asked <= line.requested, "it waits for more than it asked for: {claim:?}");
     }
     let reserved = lines().any(|line| line.reserved > 0);
     let deducted = lines().any(|line| line.deducted > 0);
     let unshipped = lines().any(|line| line.unshipped() > 0);
-    let lapsed = lines().any(|line| line.lapsed > 0);
+    let waits = claim.waits();
     let fits = match claim.state {
         S::Awaited => claim.lines.is_empty() && claim.version.is_none() && !claim.remembered.is_empty(),
         S::Held => reserved && !deducted,
-        S::Released | S::Converted | S::Refused | S::Received => !reserved && !deducted,
-        S::Expired => !reserved && !deducted && (claim.key.kind == ClaimKind::Cart || lapsed),
-        S::Reserved | S::Confirmed => reserved && !deducted,
-        S::Deducted => deducted && unshipped,
+        S::Released | S::Converted | S::Refused | S::Received | S::Expired => !reserved && !deducted,
+        S::Reserved | S::Confirmed => (reserved || waits) && !deducted,
+        S::Deducted => (deducted && unshipped) || waits,
         S::Shipped => deducted && !unshipped,
         S::Cancelled => !unshipped,
     };
     assert!(fits, "{claim:?}");
+    assert!(!waits || matches!(claim.state, S::Reserved | S::Confirmed | S::Deducted), "{claim:?}");
     let kind = match claim.state {
         S::Held | S::Released | S::Converted => vec![ClaimKind::Cart],
         S::Expired => vec![ClaimKind::Cart, ClaimKind::Order],
@@ -137,21 +141,47 @@ fn assert_claim(claim: &Claim) {
     assert!(claim.remembered.iter().all(|kept| !matches!(kept.event, Event::OrderCreated(_))), "{claim:?}");
 }
 
-/// One event changes a row at most once and is answered at most once.
+/// Rows, lists and lines say the same of who waits, and nobody does where there are units to be had.
+fn assert_waiting(shelf: &Shelf, rules: &Rules) {
+    let mut waiting: BTreeMap<&StockKey, i64> = BTreeMap::new();
+    let mut waiters = BTreeSet::new();
+    for claim in shelf.claims.values() {
+        for (key, line) in claim.lines.iter().filter(|(_, line)| line.waiting > 0) {
+            *waiting.entry(key).or_default() += line.waiting;
+            waiters.insert((key, &claim.key.reference));
+        }
+    }
+    for (key, row) in &shelf.stock {
+        assert_eq!(row.waiting, waiting.remove(key).unwrap_or(0), "what is waited for of {key}");
+        let to_be_had = row.status == Status::Active && row.counters.available() > 0;
+        assert!(row.waiting == 0 || !to_be_had, "somebody waits for what is there: {row:?}");
+        let orders = shelf.waiting.keys().filter(|(listed, _)| listed == key).count();
+        assert!(orders as i64 <= rules.order_max_waiting, "too many wait for {key}");
+    }
+    assert!(waiting.is_empty(), "{waiting:?}");
+    let listed: BTreeSet<_> = shelf.waiting.iter().map(|((key, _), order)| (key, order)).collect();
+    assert_eq!(listed, waiters);
+    assert_eq!(listed.len(), shelf.waiting.len(), "nobody has two places in one list");
+}
+
+/// One event changes a row at most once and answers an order, cart or stock event at most once.
 fn assert_answers(shelf: &Shelf) {
-    let mut told: HashMap<(&str, Option<&StockKey>, bool), usize> = HashMap::new();
+    let mut told: HashMap<(&str, Option<&StockKey>, Option<&Reference>), usize> = HashMap::new();
     for announcement in &shelf.announcements {
-        let (key, level) = match &announcement.body {
-            AnnouncementBody::StockChanged { key, .. } => (Some(key), false),
-            AnnouncementBody::LowStock { key, .. } => (Some(key), true),
+        let (key, reference) = match &announcement.body {
+            AnnouncementBody::StockChanged { key, .. } => (Some(key), None),
+            AnnouncementBody::LowStock { .. } => continue,
             AnnouncementBody::ReservationResult(answer) => {
                 for line in &answer.lines {
                     assert!(line.granted >= 0 && line.granted <= line.requested && line.available >= 0, "{answer:?}");
+                    let asks = matches!(answer.outcome, AnswerOutcome::Granted | AnswerOutcome::Partial);
+                    let fits = !asks || line.granted + line.waiting <= line.requested;
+                    assert!(line.waiting >= 0 && fits, "{answer:?}");
                 }
-                (None, false)
+                (None, Some(&answer.reference))
             }
         };
-        *told.entry((&announcement.cause.id, key, level)).or_default() += 1;
+        *told.entry((&announcement.cause.id, key, reference)).or_default() += 1;
     }
     assert!(told.values().all(|times| *times == 1), "{told:?}");
 }

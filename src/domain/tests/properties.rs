@@ -10,6 +10,7 @@ use proptest::test_runner::TestRunner;
 use super::histories::{Told, envelopes, history, history_of_known_skus, rules};
 use super::invariants::assert_sound;
 use super::shelf::Shelf;
+use crate::domain::announce::{AnnouncementBody, AnswerKind};
 use crate::domain::claim::{ClaimKey, ClaimKind, ClaimState};
 use crate::domain::event::{Envelope, Event};
 use crate::domain::rules::Rules;
@@ -62,6 +63,30 @@ proptest! {
     }
 
     #[test]
+    fn nobody_gets_units_while_somebody_waits_who_came_before(
+        rules in rules(), history in history_of_known_skus(2 * LENGTH),
+    ) {
+        let mut shelf = Shelf::default();
+        for event in envelopes(&history, "") {
+            let (own, before, known) = (event.event.claim_key(), shelf.waiting.clone(), shelf.announcements.len());
+            shelf.deliver(&rules, &[event]);
+            let filled = shelf.announcements[known..].iter().filter_map(|announcement| match &announcement.body {
+                AnnouncementBody::ReservationResult(answer) if answer.kind == AnswerKind::Order => Some(answer),
+                _ => None,
+            });
+            let filled = filled.filter(|answer| own.as_ref().is_none_or(|own| own.reference != answer.reference));
+            for (answer, line) in filled.flat_map(|answer| answer.lines.iter().map(move |line| (answer, line))) {
+                let of_row = || before.iter().filter(|((key, _), _)| *key == line.key);
+                let waited = of_row().find(|(_, order)| **order == answer.reference);
+                let ((_, ticket), _) = waited.expect("only who waited gets units of another event");
+                for (place, _) in of_row().filter(|((_, earlier), _)| earlier < ticket) {
+                    prop_assert_eq!(shelf.waiting.get(place), None, "{:?} was passed over", place);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_fact_that_moved_units_moves_none_when_it_is_told_again(
         rules in rules(), history in history_of_known_skus(LENGTH), until in any::<Index>(),
     ) {
@@ -71,7 +96,13 @@ proptest! {
             let known = shelf.movements.len();
             shelf.deliver(&rules, &[event]);
             // Two deadlines are never the same instant but here, where the clock stands still.
-            if moved_since(&shelf, known) && !matches!(told.0, Event::ClaimExpired(_)) {
+            let is_always_new = match &told.0 {
+                Event::ClaimExpired(_) => true,
+                // Settings without a version are news whenever they come, and may free units for those who wait.
+                Event::SkuRegistered(registered) => registered.version.is_none(),
+                _ => false,
+            };
+            if moved_since(&shelf, known) && !is_always_new {
                 moved.push(told.clone());
             }
         }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::announce::{Announcement, Movement};
 use crate::domain::books::{Books, Fold};
-use crate::domain::claim::{Claim, ClaimKey, ClaimLine};
+use crate::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine};
 use crate::domain::event::Envelope;
 use crate::domain::rules::Rules;
 use crate::domain::stock::StockRow;
 use crate::domain::verdict::Verdict;
-use crate::domain::words::{StockKey, Timestamp};
+use crate::domain::waiting::WaitingList;
+use crate::domain::words::{Reference, StockKey, Timestamp};
 
 /// The moment of every batch.
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -19,6 +20,8 @@ pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 pub(super) struct Shelf {
     pub(super) stock: BTreeMap<StockKey, StockRow>,
     pub(super) claims: BTreeMap<ClaimKey, Claim>,
+    /// Who waits, by row and ticket.
+    pub(super) waiting: BTreeMap<(StockKey, i64), Reference>,
     pub(super) movements: Vec<Movement>,
     pub(super) announcements: Vec<Announcement>,
     pub(super) verdicts: Vec<Verdict>,
@@ -37,12 +40,19 @@ impl Shelf {
     fn load(&self, batch: &[Envelope]) -> Books {
         let events = || batch.iter().map(|envelope| &envelope.event);
         let keys = events().flat_map(|event| event.claim_key().into_iter().chain(event.cart_key()));
-        let claims: HashMap<ClaimKey, Claim> =
+        let mut claims: HashMap<ClaimKey, Claim> =
             keys.filter_map(|key| Some((key.clone(), self.claims.get(&key)?.clone()))).collect();
         let mut rows: BTreeSet<&StockKey> = events().flat_map(|event| event.stock_keys()).collect();
         rows.extend(claims.values().flat_map(|claim| claim.lines.keys()));
-        let stock = rows.into_iter().filter_map(|key| Some((key.clone(), self.stock.get(key)?.clone()))).collect();
-        Books { stock, claims }
+        let stock: HashMap<StockKey, StockRow> =
+            rows.into_iter().filter_map(|key| Some((key.clone(), self.stock.get(key)?.clone()))).collect();
+        let mut waiting: HashMap<StockKey, WaitingList> = HashMap::new();
+        for ((row, ticket), order) in self.waiting.iter().filter(|((row, _), _)| stock.contains_key(row)) {
+            let claim = &self.claims[&ClaimKey { kind: ClaimKind::Order, reference: order.clone() }];
+            claims.insert(claim.key.clone(), claim.clone());
+            waiting.entry(row.clone()).or_default().put(*ticket, order.clone(), claim.lines[row].waiting);
+        }
+        Books { stock, claims, waiting }
     }
 
     /// Writes what the effects name, and nothing else.
@@ -65,6 +75,10 @@ impl Shelf {
         for (key, row) in &books.stock {
             let written = [&effects.created, &effects.settings, &effects.counted].iter().any(|rows| rows.contains(key));
             assert!(written || self.stock.get(key) == Some(row), "{key} was changed and is not written");
+        }
+        self.waiting.retain(|(row, _), _| !books.waiting.contains_key(row));
+        for (row, list) in &books.waiting {
+            self.waiting.extend(list.places().map(|(ticket, order)| ((row.clone(), ticket), order.clone())));
         }
         self.movements.extend(effects.movements);
         self.announcements.extend(effects.announcements);

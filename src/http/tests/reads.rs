@@ -137,7 +137,15 @@ async fn orders_and_carts_show_what_they_hold() {
     let mut claim = Claim::new(key(ClaimKind::Order, "O-1"), ClaimState::Reserved);
     claim.version = Some(2);
     claim.expires_at = Some(Timestamp(1));
-    let line = ClaimLine { requested: 5, reserved: 4, deducted: 3, released: 2, shipped: 1, ..ClaimLine::default() };
+    let line = ClaimLine {
+        requested: 5,
+        reserved: 4,
+        deducted: 3,
+        released: 2,
+        shipped: 1,
+        waiting: 6,
+        ..ClaimLine::default()
+    };
     claim.lines.insert(StockKey::new("A", "default"), line);
     server.store.put_claim(ClaimView { claim, answer: Some(json!({ "outcome": "granted" })) });
     let cart = Claim::new(key(ClaimKind::Cart, "C-1"), ClaimState::Released);
@@ -148,7 +156,7 @@ async fn orders_and_carts_show_what_they_hold() {
         "expires_at": "1970-01-01T00:00:00.000001Z",
         "lines": [{
             "sku": "A", "location": "default", "requested": 5, "reserved": 4, "deducted": 3, "released": 2,
-            "shipped": 1, "returned": 0,
+            "shipped": 1, "returned": 0, "waiting": 6,
         }],
         "answer": { "outcome": "granted" },
     });

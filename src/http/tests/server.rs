@@ -318,6 +318,7 @@ pub(super) fn row(sku: &str, location: &str, on_hand: i64) -> StockRow {
         level: Level::Normal,
         version: 7,
         sku_version: None,
+        waiting: 0,
         updated_at: Timestamp(1_700_000_000_123_456),
     }
 }

@@ -6,10 +6,12 @@
 //! | 2 | look up inbox keys | says which events lock anything at all |
 //! | 3 | lock claims, in key order, and read them | says which rows the claims bring in |
 //! | 4 | lock stock, in key order, and read the clock | needs the lines of the claims; waits as late as possible |
+//! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
 //! | | judge, in memory | |
 //! | 5 | insert inbox keys, with the outcome | a key that is there by now is another worker's: start again |
 //! | 6, 7 | insert claims, update claims | a claim that is there by now is another worker's: start again |
 //! | 8, 9 | what carts and orders set aside, or no longer (only where that changes) | |
+//! | | who waits no longer, and who does now (only where that changes) | |
 //! | 10 | write counters (settings, new rows: only with registrations) | |
 //! | 11 | append to the ledger | |
 //! | 12 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last: the counter is locked until COMMIT |
@@ -17,16 +19,23 @@
 //!
 //! Inbox keys are looked up first and inserted late, because the outcome that they record is known late: a row that is
 //! inserted and then updated costs twice. The key decides all the same, in the same transaction.
+//!
+//! Claims are locked before stock, and only a locked row says truly who waits for it. The claims of those who wait are
+//! locked behind it, but only as far as nobody else has them: who does not wait can be in no circle. Otherwise the batch
+//! begins again and locks them in order, as if its events named them. A batch on rows that nobody waits for has no
+//! statement more.
+
+use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
 use super::write::{Claims, WholeRows};
 use super::{PostgresStore, error, read, write};
-use crate::domain::claim::Claim;
-use crate::domain::event::Envelope;
+use crate::domain::claim::ClaimKey;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, Seen, StoreError};
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
+use crate::store::waiting;
 use crate::wire::stored;
 
 /// How often a batch is tried at once when other writers come between; afterwards it waits like any transient trouble.
@@ -36,6 +45,8 @@ const ATTEMPTS: usize = 10;
 pub(super) enum Attempt {
     /// Another writer came between: the same batch can go again at once.
     Again(&'static str),
+    /// These claims wait for rows of the batch and another writer has some of them: go again and lock them in order.
+    Waited(BTreeSet<ClaimKey>),
     /// What the store knew of days was wrong: learn it anew and go again.
     DaysChanged,
     /// See [`StoreError`].
@@ -65,13 +76,18 @@ impl From<StoreError> for Attempt {
 impl PostgresStore {
     pub(super) async fn commit_batch(&self, entries: &[Entry], judge: &Judge<'_>) -> Result<Committed, StoreError> {
         let mut last = "";
+        let mut waiters = BTreeSet::new();
         for repeats in 0..ATTEMPTS {
             let filing = self.file(entries).await?;
-            match self.attempt(entries, judge, &filing).await {
+            match self.attempt(entries, judge, &filing, &waiters).await {
                 Ok(committed) => return Ok(Committed { repeats, ..committed }),
                 Err(Attempt::Again(reason)) => {
                     tracing::debug!(reason, "another writer came between, the batch goes again");
                     last = reason;
+                }
+                Err(Attempt::Waited(found)) => {
+                    waiters = found;
+                    last = "claims of orders that wait, which another worker had";
                 }
                 Err(Attempt::DaysChanged) => {
                     self.forget_days();
@@ -83,10 +99,16 @@ impl PostgresStore {
         Err(StoreError::Transient(format!("{ATTEMPTS} attempts ended with {last}")))
     }
 
-    async fn attempt(&self, entries: &[Entry], judge: &Judge<'_>, filing: &Filing) -> Result<Committed, Attempt> {
+    async fn attempt(
+        &self,
+        entries: &[Entry],
+        judge: &Judge<'_>,
+        filing: &Filing,
+        waiters: &BTreeSet<ClaimKey>,
+    ) -> Result<Committed, Attempt> {
         let mut connection = self.hold().await?;
         let mut transaction = connection.begin().await?;
-        match judge_and_write(&mut transaction, entries, judge, filing).await {
+        match judge_and_write(&mut transaction, entries, judge, filing, waiters).await {
             Ok(committed) => {
                 transaction.commit().await?;
                 Ok(committed)
@@ -108,39 +130,50 @@ async fn judge_and_write(
     entries: &[Entry],
     judge: &Judge<'_>,
     filing: &Filing,
+    waiters: &BTreeSet<ClaimKey>,
 ) -> Result<Committed, Attempt> {
-    let loaded = load(connection, entries, filing).await?;
+    let loaded = load(connection, entries, filing, waiters).await?;
     let pending = Pending::new(entries, filing, &loaded);
     let judged = judge(loaded).map_err(|broken| StoreError::Fatal(broken.to_string()))?;
     write_batch(connection, filing, &pending, judged).await
 }
 
-/// Reads which identities are new and locks what their events touch.
-async fn load(connection: &mut PgConnection, entries: &[Entry], filing: &Filing) -> Result<Loaded, Attempt> {
+/// Reads which identities are new and locks what their events touch, with the claims of `waiters`.
+async fn load(
+    connection: &mut PgConnection,
+    entries: &[Entry],
+    filing: &Filing,
+    waiters: &BTreeSet<ClaimKey>,
+) -> Result<Loaded, Attempt> {
     let seen = look_up(connection, entries, filing).await?;
     let fresh = batch::fresh(entries, &seen);
-    let claims = lock_claims(connection, &fresh).await?;
-    let keys = batch::stock_keys(&fresh, &claims);
+    let touched = batch::claim_keys(&fresh);
+    let locked: BTreeSet<ClaimKey> = touched.union(waiters).cloned().collect();
+    let mut claims = if locked.is_empty() { Vec::new() } else { read::lock_claims(connection, &locked).await? };
+    let keys = batch::stock_keys(&fresh, &touched, &claims);
     let (stock, clock) = if keys.is_empty() { (Vec::new(), None) } else { read::lock_stock(connection, &keys).await? };
     let now = match clock {
         Some(now) => now,
         None => read::clock(connection).await?,
     };
-    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+    let waited_for = waiting::waited_for(&stock);
+    let lines = if waited_for.is_empty() { Vec::new() } else { read::waiting_lines(connection, &waited_for).await? };
+    let waiting = waiting::waiters(&lines);
+    let unlocked: BTreeSet<ClaimKey> = &waiting - &locked;
+    if !unlocked.is_empty() {
+        let free = read::lock_free_claims(connection, &unlocked).await?;
+        if free.len() < unlocked.len() {
+            return Err(Attempt::Waited(waiting));
+        }
+        claims.extend(free);
+    }
+    Ok(Loaded { now, seen, books: batch::books(stock, claims, &lines)? })
 }
 
 async fn look_up(connection: &mut PgConnection, entries: &[Entry], filing: &Filing) -> Result<Vec<Seen>, Attempt> {
     let identities = Identities::of(entries, filing)?;
     let found = if identities.keys.is_empty() { Vec::new() } else { read::inbox(connection, &identities.keys).await? };
     Ok(identities.seen(&found))
-}
-
-async fn lock_claims(connection: &mut PgConnection, events: &[&Envelope]) -> Result<Vec<Claim>, Attempt> {
-    let keys = batch::claim_keys(events);
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(read::lock_claims(connection, &keys).await?)
 }
 
 async fn write_batch(
@@ -188,6 +221,12 @@ async fn write_rows(connection: &mut PgConnection, rows: &batch::Rows<'_>) -> Re
     }
     if !rows.set_aside.is_empty() {
         write::set_aside(connection, &rows.set_aside).await?;
+    }
+    if !rows.left.is_empty() {
+        write::left(connection, &rows.left).await?;
+    }
+    if !rows.joined.is_empty() {
+        write::joined(connection, &rows.joined).await?;
     }
     if !rows.counted.is_empty() {
         write::stock_counters(connection, &rows.counted).await?;

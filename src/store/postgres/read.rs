@@ -1,5 +1,7 @@
 //! The statements that read, one function each; the comment says what it locks.
 
+use std::collections::BTreeSet;
+
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::types::time::{Date, OffsetDateTime};
@@ -12,6 +14,7 @@ use crate::ports::StoreError;
 use crate::store::batch::InboxKey;
 use crate::store::instant;
 use crate::store::rows::{self, Columns};
+use crate::store::waiting::WaitingLine;
 
 macro_rules! columns {
     ($table:literal) => {
@@ -53,22 +56,49 @@ pub(super) async fn inbox(connection: &mut PgConnection, keys: &[InboxKey]) -> R
     .await
 }
 
+/// Locks claims and reads them as [`rows::claim`] does.
+macro_rules! lock_claims {
+    ($unless:literal) => {
+        concat!(
+            "select c.kind::text, c.reference, c.state::text, c.confirmed, c.revision, c.version, c.updated_time,
+                    c.first_held_at, c.expires_at, c.shipments, c.remembered, c.lines::text
+             from unnest($1::text[]::claim_kind[], $2::text[]) as k (kind, reference)
+             join claim c on c.kind = k.kind and c.reference = k.reference
+             order by c.kind, c.reference collate \"C\"
+             for update of c",
+            $unless
+        )
+    };
+}
+
 /// Locks the claims that exist, in key order, and reads them.
-pub(super) async fn lock_claims(connection: &mut PgConnection, keys: &[ClaimKey]) -> Result<Vec<Claim>, StoreError> {
+pub(super) async fn lock_claims(
+    connection: &mut PgConnection,
+    keys: &BTreeSet<ClaimKey>,
+) -> Result<Vec<Claim>, StoreError> {
+    claims(connection, lock_claims!(""), keys).await
+}
+
+/// Locks the claims that exist and that nobody else has locked, and reads them. Waits for nobody.
+pub(super) async fn lock_free_claims(
+    connection: &mut PgConnection,
+    keys: &BTreeSet<ClaimKey>,
+) -> Result<Vec<Claim>, StoreError> {
+    claims(connection, lock_claims!(" skip locked"), keys).await
+}
+
+async fn claims(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    keys: &BTreeSet<ClaimKey>,
+) -> Result<Vec<Claim>, StoreError> {
     let (kinds, references) = claim_arrays(keys);
-    let rows = sqlx::query(
-        "select c.kind::text, c.reference, c.state::text, c.confirmed, c.revision, c.version, c.updated_time,
-                c.first_held_at, c.expires_at, c.shipments, c.remembered, c.lines::text
-         from unnest($1::text[]::claim_kind[], $2::text[]) as k (kind, reference)
-         join claim c on c.kind = k.kind and c.reference = k.reference
-         order by c.kind, c.reference collate \"C\"
-         for update of c",
-    )
-    .bind(kinds)
-    .bind(references)
-    .fetch_all(connection)
-    .await
-    .map_err(super::error::classify)?;
+    let rows = sqlx::query(statement)
+        .bind(kinds)
+        .bind(references)
+        .fetch_all(connection)
+        .await
+        .map_err(super::error::classify)?;
     rows.iter().map(rows::claim).collect()
 }
 
@@ -96,10 +126,27 @@ pub(super) async fn lock_stock(
     for row in &rows {
         stock.push(rows::stock(row)?);
         let clock: OffsetDateTime =
-            row.try_get(15).map_err(|error| StoreError::Fatal(format!("the clock cannot be read: {error}")))?;
+            row.try_get(16).map_err(|error| StoreError::Fatal(format!("the clock cannot be read: {error}")))?;
         now = now.max(Some(instant::read(clock)));
     }
     Ok((stock, now))
+}
+
+/// Who waits for stock rows. Locks nothing: whoever changes it has locked the row, as the caller has.
+pub(super) async fn waiting_lines(
+    connection: &mut PgConnection,
+    keys: &[&StockKey],
+) -> Result<Vec<WaitingLine>, sqlx::Error> {
+    let lines: Vec<(String, String, i64, String)> = sqlx::query_as(
+        "select w.sku, w.location, w.ticket, w.reference
+         from unnest($1::text[], $2::text[]) as k (sku, location)
+         join waiting_line w on w.sku = k.sku and w.location = k.location",
+    )
+    .bind(keys.iter().map(|key| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.location.as_str()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(lines.into_iter().map(WaitingLine::from).collect())
 }
 
 /// The numbers of sources that have one. Locks nothing.
@@ -139,6 +186,6 @@ pub(super) async fn applied_migrations(pool: &PgPool) -> Result<Vec<(i64, Vec<u8
 }
 
 /// Keys as arrays for `unnest`: of equal length, since unequal ones would give NULLs in silence.
-pub(super) fn claim_arrays(keys: &[ClaimKey]) -> (Vec<&'static str>, Vec<&str>) {
-    keys.iter().map(|key| (key.kind.as_str(), key.reference.as_str())).unzip()
+pub(super) fn claim_arrays<'k>(keys: impl IntoIterator<Item = &'k ClaimKey>) -> (Vec<&'static str>, Vec<&'k str>) {
+    keys.into_iter().map(|key| (key.kind.as_str(), key.reference.as_str())).unzip()
 }

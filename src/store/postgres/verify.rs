@@ -7,7 +7,7 @@ use super::read::columns;
 use super::{PostgresStore, error};
 use crate::ports::StoreError;
 use crate::store::rows;
-use crate::store::verify::{CHECKS, Check, LEVELS, Verification, checks, levels};
+use crate::store::verify::{CHECKS, Check, LEVELS, Verification, checks, levels, waiting_against_claims};
 
 /// What the lines of claims say is set aside, beside what is.
 const CLAIMS_AGAINST_LINES: &str = "
@@ -22,6 +22,15 @@ const CLAIMS_AGAINST_LINES: &str = "
             ) c
             full join claim_line l using (kind, reference, sku, location)
             where c.reserved is distinct from l.reserved";
+
+/// Who waits by the lines of claims.
+const WAITING_AGAINST_CLAIMS: &str = waiting_against_claims!(
+    "
+                select claim.reference, line ->> 'sku' as sku, coalesce(line ->> 'location', 'default') as location,
+                       (line ->> 'waiting')::bigint as waiting
+                from claim, json_array_elements(lines) as line
+                where line ->> 'waiting' is not null"
+);
 
 impl PostgresStore {
     pub(super) async fn run_checks(
@@ -41,7 +50,7 @@ impl PostgresStore {
             sqlx::query(setting).execute(&mut *transaction).await.map_err(error::classify)?;
         }
         let mut results = Vec::with_capacity(CHECKS);
-        for (number, check) in checks(CLAIMS_AGAINST_LINES).iter().enumerate() {
+        for (number, check) in checks(CLAIMS_AGAINST_LINES, WAITING_AGAINST_CLAIMS).iter().enumerate() {
             begins(number, check.name);
             results.push(run(&mut transaction, check).await.map_err(error::classify)?);
         }

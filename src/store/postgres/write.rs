@@ -151,6 +151,38 @@ pub(super) async fn nothing_aside(
     Ok(())
 }
 
+/// Frees places in the lines for rows that are locked.
+pub(super) async fn left(connection: &mut PgConnection, rows: &[(&StockKey, i64)]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from waiting_line w using unnest($1::text[], $2::text[], $3::bigint[]) as k (sku, location, ticket)
+         where w.sku = k.sku and w.location = k.location and w.ticket = k.ticket",
+    )
+    .bind(rows.iter().map(|(key, _)| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(key, _)| key.location.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes places in the lines for rows that are locked.
+pub(super) async fn joined(
+    connection: &mut PgConnection,
+    rows: &[(&StockKey, i64, &Reference)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into waiting_line (sku, location, ticket, reference)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])",
+    )
+    .bind(rows.iter().map(|(key, _, _)| key.sku.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(key, _, _)| key.location.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, ticket, _)| *ticket).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, _, order)| order.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Writes the counters, level and version of rows that are locked.
 pub(super) async fn stock_counters(connection: &mut PgConnection, rows: &[&StockRow]) -> Result<(), sqlx::Error> {
     let numbers = |read: fn(&StockRow) -> i64| -> Vec<i64> { rows.iter().map(|row| read(row)).collect() };
@@ -195,19 +227,20 @@ pub(super) async fn stock_rows(
         () => {
             " from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
                           $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
-                          $14::bigint[], $15::timestamptz[])
+                          $14::bigint[], $15::timestamptz[], $16::bigint[])
                    as k (sku, location, name, warning_threshold, critical_threshold, max_stock, status, sku_version,
-                         safety_stock, level, on_hand, cart_held, order_reserved, version, updated_at) "
+                         safety_stock, level, on_hand, cart_held, order_reserved, version, updated_at,
+                         waiting) "
         };
     }
     let statement = match how {
         WholeRows::Insert => concat!(
             "insert into stock (sku, location, name, warning_threshold, critical_threshold, max_stock, status,
                                 sku_version, safety_stock, level, on_hand, cart_held, order_reserved, version,
-                                updated_at)
+                                updated_at, waiting)
              select sku, location, name, warning_threshold, critical_threshold, max_stock, status::stock_status,
                     sku_version, safety_stock, level::stock_level, on_hand, cart_held, order_reserved, version,
-                    updated_at",
+                    updated_at, waiting",
             given!()
         ),
         WholeRows::Update => concat!(
@@ -216,7 +249,7 @@ pub(super) async fn stock_rows(
                  max_stock = k.max_stock, status = k.status::stock_status, sku_version = k.sku_version,
                  safety_stock = k.safety_stock, level = k.level::stock_level, on_hand = k.on_hand,
                  cart_held = k.cart_held, order_reserved = k.order_reserved, version = k.version,
-                 updated_at = k.updated_at",
+                 updated_at = k.updated_at, waiting = k.waiting",
             given!(),
             "where s.sku = k.sku and s.location = k.location"
         ),
@@ -240,6 +273,7 @@ pub(super) async fn stock_rows(
         .bind(numbers(|row| row.counters.order_reserved))
         .bind(numbers(|row| row.version))
         .bind(rows.iter().map(|row| instant::write(row.updated_at)).collect::<Vec<_>>())
+        .bind(numbers(|row| row.waiting))
         .execute(connection)
         .await?;
     Ok(())

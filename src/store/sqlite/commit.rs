@@ -8,23 +8,29 @@
 //! | 5 | look up inbox keys | says which events touch anything at all |
 //! | 6 | read claims | says which rows the claims bring in |
 //! | 7 | read stock | needs the lines of the claims |
+//! | | who waits for those rows, and their claims (only where anybody does) | the rows say so |
 //! | | judge, in memory | |
 //! | 8 | insert inbox keys, with the outcome | |
 //! | 9 | write claims | |
 //! | 10, 11 | what carts and orders set aside, or no longer (only where that changes) | |
+//! | | who waits no longer, and who does now (only where that changes) | |
 //! | 12 | write stock | |
 //! | 13 | append to the ledger | |
 //! | 14, 15 | take the numbers, insert the outbox row (dead letters before it, only when there are any) | last, as everywhere |
 //! | | where the embedded log is the sink: mark, ends of topics, last number, records, progress ([`super::log`]) | in one with the batch |
 //! | 16 | COMMIT: flushes the log | |
 
+use std::collections::BTreeSet;
+
 use sqlx::SqliteConnection;
 
 use super::{SqliteStore, days, error, read, write};
+use crate::domain::claim::ClaimKey;
 use crate::domain::words::Timestamp;
 use crate::ports::{Committed, DeadLetter, Entry, Judge, Judged, Loaded, OutboxBatch, StoreError};
 use crate::store::batch::{self, Identities, Letters, Pending};
 use crate::store::filing::Filing;
+use crate::store::waiting;
 use crate::wire::stored;
 
 /// Why a batch was not committed; a dropped transaction is rolled back.
@@ -79,11 +85,17 @@ async fn load(
     let found = if identities.keys.is_empty() { Vec::new() } else { read::inbox(connection, &identities.keys).await? };
     let seen = identities.seen(&found);
     let fresh = batch::fresh(entries, &seen);
-    let keys = batch::claim_keys(&fresh);
-    let claims = if keys.is_empty() { Vec::new() } else { read::claims(connection, &keys).await? };
-    let keys = batch::stock_keys(&fresh, &claims);
+    let touched = batch::claim_keys(&fresh);
+    let mut claims = if touched.is_empty() { Vec::new() } else { read::claims(connection, &touched).await? };
+    let keys = batch::stock_keys(&fresh, &touched, &claims);
     let stock = if keys.is_empty() { Vec::new() } else { read::stock(connection, &keys).await? };
-    Ok(Loaded { now, seen, books: batch::books(stock, claims) })
+    let waited_for = waiting::waited_for(&stock);
+    let lines = if waited_for.is_empty() { Vec::new() } else { read::waiting_lines(connection, &waited_for).await? };
+    let waiters: BTreeSet<ClaimKey> = &waiting::waiters(&lines) - &touched;
+    if !waiters.is_empty() {
+        claims.extend(read::claims(connection, &waiters).await?);
+    }
+    Ok(Loaded { now, seen, books: batch::books(stock, claims, &lines)? })
 }
 
 async fn write_batch(
@@ -130,6 +142,12 @@ async fn write_rows(connection: &mut SqliteConnection, rows: &batch::Rows<'_>) -
     }
     if !rows.set_aside.is_empty() {
         write::set_aside(connection, &rows.set_aside).await?;
+    }
+    if !rows.left.is_empty() {
+        write::left(connection, &rows.left).await?;
+    }
+    if !rows.joined.is_empty() {
+        write::joined(connection, &rows.joined).await?;
     }
     let stock = [&rows.counted[..], &rows.settings, &rows.created].concat();
     if !stock.is_empty() {

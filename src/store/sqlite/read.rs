@@ -19,6 +19,7 @@ use crate::one_file::clock;
 use crate::ports::{DueClaim, StoreError};
 use crate::store::batch::InboxKey;
 use crate::store::rows::{self, Columns};
+use crate::store::waiting::WaitingLine;
 
 macro_rules! columns {
     ($table:literal) => {
@@ -70,7 +71,10 @@ macro_rules! claim_columns {
 pub(super) use claim_columns;
 
 /// The claims that exist.
-pub(super) async fn claims(connection: &mut SqliteConnection, keys: &[ClaimKey]) -> Result<Vec<Claim>, StoreError> {
+pub(super) async fn claims(
+    connection: &mut SqliteConnection,
+    keys: &BTreeSet<ClaimKey>,
+) -> Result<Vec<Claim>, StoreError> {
     let found = sqlx::query(concat!(
         "select ",
         claim_columns!(),
@@ -97,6 +101,21 @@ pub(super) async fn stock(connection: &mut SqliteConnection, keys: &[&StockKey])
     .await
     .map_err(super::error::classify)?;
     found.iter().map(rows::stock).collect()
+}
+
+/// Who waits for stock rows.
+pub(super) async fn waiting_lines(
+    connection: &mut SqliteConnection,
+    keys: &[&StockKey],
+) -> Result<Vec<WaitingLine>, sqlx::Error> {
+    let lines: Vec<(String, String, i64, String)> = sqlx::query_as(
+        "select w.sku, w.location, w.ticket, w.reference from jsonb_each(?1) as k
+         cross join waiting_line w on w.sku = k.value ->> 0 and w.location = k.value ->> 1",
+    )
+    .bind(json(keys.iter().map(|key| (key.sku.as_str(), key.location.as_str()))))
+    .fetch_all(connection)
+    .await?;
+    Ok(lines.into_iter().map(WaitingLine::from).collect())
 }
 
 /// What is known of a day.

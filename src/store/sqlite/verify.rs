@@ -9,7 +9,7 @@ use super::error;
 use super::read::columns;
 use crate::ports::StoreError;
 use crate::store::rows;
-use crate::store::verify::{CHECKS, Check, LEVELS, Verification, checks, levels};
+use crate::store::verify::{CHECKS, Check, LEVELS, Verification, checks, levels, waiting_against_claims};
 
 /// From when on people wonder what a start is at, in seconds.
 const LONG_CHECK_SECONDS: f64 = 1.0;
@@ -27,6 +27,15 @@ const CLAIMS_AGAINST_LINES: &str = "
             full join claim_line l
                 on l.kind = c.kind and l.reference = c.reference and l.sku = c.sku and l.location = c.location
             where c.reserved is not l.reserved";
+
+/// Who waits by the lines of claims.
+const WAITING_AGAINST_CLAIMS: &str = waiting_against_claims!(
+    "
+                select claim.reference, line.value ->> 'sku' as sku,
+                       coalesce(line.value ->> 'location', 'default') as location, line.value ->> 'waiting' as waiting
+                from claim, jsonb_each(claim.lines) as line
+                where line.value ->> 'waiting' is not null"
+);
 
 /// Reads every page of the file and proves that it hangs together.
 pub(super) async fn check_integrity(pool: &SqlitePool) -> Result<(), StoreError> {
@@ -58,7 +67,7 @@ pub(super) async fn run_checks(
 ) -> Result<Vec<Verification>, StoreError> {
     let mut transaction = pool.begin().await.map_err(error::classify)?;
     let mut results = Vec::with_capacity(CHECKS);
-    for (number, check) in checks(CLAIMS_AGAINST_LINES).iter().enumerate() {
+    for (number, check) in checks(CLAIMS_AGAINST_LINES, WAITING_AGAINST_CLAIMS).iter().enumerate() {
         begins(number, check.name);
         results.push(run(&mut transaction, check).await.map_err(error::classify)?);
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::domain::announce::Movement;
 use crate::domain::claim::ClaimKey;
 use crate::domain::stock::StockRow;
-use crate::domain::words::{Day, StockKey, Timestamp};
+use crate::domain::words::{Day, Reference, StockKey, Timestamp};
 use crate::ports::DeadLetter;
 use crate::store::batch::{ClaimRow, InboxRow, SetAside, cause_key};
 use crate::store::instant;
@@ -146,6 +146,36 @@ pub(super) async fn nothing_aside(
     Ok(())
 }
 
+/// Frees places in the lines for rows.
+pub(super) async fn left(connection: &mut SqliteConnection, rows: &[(&StockKey, i64)]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from waiting_line where (sku, location, ticket) in (
+             select value ->> 0, value ->> 1, value ->> 2 from jsonb_each(?1)
+         )",
+    )
+    .bind(json(rows.iter().map(|(key, ticket)| (key.sku.as_str(), key.location.as_str(), *ticket))))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes places in the lines for rows.
+pub(super) async fn joined(
+    connection: &mut SqliteConnection,
+    rows: &[(&StockKey, i64, &Reference)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into waiting_line (sku, location, ticket, reference)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from jsonb_each(?1)",
+    )
+    .bind(json(
+        rows.iter().map(|(key, ticket, order)| (key.sku.as_str(), key.location.as_str(), *ticket, order.as_str())),
+    ))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// One stock row, in the order of the columns in [`stock`].
 #[derive(Serialize)]
 struct WholeStock<'a>(
@@ -159,6 +189,7 @@ struct WholeStock<'a>(
     Option<i64>,
     i64,
     &'a str,
+    i64,
     i64,
     i64,
     i64,
@@ -183,6 +214,7 @@ fn whole_stock(row: &StockRow) -> WholeStock<'_> {
         row.counters.order_reserved,
         row.version,
         row.updated_at.0,
+        row.waiting,
     )
 }
 
@@ -190,9 +222,10 @@ fn whole_stock(row: &StockRow) -> WholeStock<'_> {
 pub(super) async fn stock(connection: &mut SqliteConnection, rows: &[&StockRow]) -> Result<(), sqlx::Error> {
     sqlx::query(
         "replace into stock (sku, location, name, warning_threshold, critical_threshold, max_stock, status, sku_version,
-                             safety_stock, level, on_hand, cart_held, order_reserved, version, updated_at)
+                             safety_stock, level, on_hand, cart_held, order_reserved, version, updated_at, waiting)
          select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14
+                value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14,
+                value ->> 15
          from jsonb_each(?1)",
     )
     .bind(json(rows.iter().map(|row| whole_stock(row))))

@@ -16,6 +16,11 @@ const STOCK_CHANGED: u8 = 0;
 const LOW_STOCK: u8 = 1;
 const RESERVATION_RESULT: u8 = 2;
 
+/// What follows the numbers of an answer's line, as bits of one byte. Lines that were written before any could wait have
+/// the first bit or none.
+const HAS_REASON: u8 = 1;
+const IS_WAITING: u8 = 2;
+
 pub(super) fn write_announcement<'v>(writer: &mut Writer, tables: &mut Tables<'v>, announcement: &'v Announcement) {
     let cause = tables.cause(&announcement.cause, &announcement.trace);
     writer.size(cause);
@@ -105,7 +110,14 @@ pub(super) fn write_answer<'v>(writer: &mut Writer, tables: &mut Tables<'v>, cau
         writer.number(line.requested);
         writer.number(line.granted);
         writer.number(line.available);
-        write_optional(writer, line.reason);
+        let bit = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
+        writer.byte(bit(line.reason.is_some(), HAS_REASON) | bit(line.waiting != 0, IS_WAITING));
+        if let Some(reason) = line.reason {
+            vocabulary::write(writer, reason);
+        }
+        if line.waiting != 0 {
+            writer.number(line.waiting);
+        }
     }
 }
 
@@ -124,16 +136,20 @@ pub(super) fn read_answer(reader: &mut Reader<'_>, tables: &ReadTables, cause: &
         state: read_optional(reader)?,
         reason: read_optional(reader)?,
         expires_at: reader.optional_number()?.map(Timestamp),
-        lines: reader.list(|reader| {
-            Ok(AnswerLine {
-                key: tables.key(reader.size()?)?,
-                requested: reader.number()?,
-                granted: reader.number()?,
-                available: reader.number()?,
-                reason: read_optional(reader)?,
-            })
-        })?,
+        lines: reader.list(|reader| read_answer_line(reader, tables))?,
     })
+}
+
+fn read_answer_line(reader: &mut Reader<'_>, tables: &ReadTables) -> Result<AnswerLine, Damaged> {
+    let key = tables.key(reader.size()?)?;
+    let (requested, granted, available) = (reader.number()?, reader.number()?, reader.number()?);
+    let follows = reader.byte()?;
+    if follows > HAS_REASON | IS_WAITING {
+        return Err(Damaged(format!("{follows} does not say what follows in a line")));
+    }
+    let reason = if follows & HAS_REASON == 0 { None } else { Some(vocabulary::read(reader)?) };
+    let waiting = if follows & IS_WAITING == 0 { 0 } else { reader.number()? };
+    Ok(AnswerLine { key, requested, granted, available, reason, waiting })
 }
 
 pub(super) fn write_dead_letter(writer: &mut Writer, letter: &DeadLetter) {

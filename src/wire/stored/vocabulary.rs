@@ -45,7 +45,7 @@ impl Word for Level {
 }
 
 impl Word for Policy {
-    const WORDS: &'static [Self] = &[Self::All, Self::Partial];
+    const WORDS: &'static [Self] = &[Self::All, Self::Partial, Self::Backorder];
 }
 
 impl Word for ClaimKind {
@@ -154,7 +154,7 @@ mod tests {
         complete(&Reason::ALL);
         complete(&ClaimState::ALL);
         complete(&DeadLetterReason::ALL);
-        complete(&[Policy::All, Policy::Partial]);
+        complete(&[Policy::All, Policy::Partial, Policy::Backorder]);
         complete(&[&EventType::INPUT[..], &[EventType::ClaimExpired]].concat());
     }
 }

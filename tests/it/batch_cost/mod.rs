@@ -141,6 +141,34 @@ async fn a_batch_of_everything_takes_a_constant_number_of_statements_too() {
     shop.assert_sound().await;
 }
 
+#[tokio::test]
+async fn serving_who_waits_takes_as_many_statements_for_one_order_as_for_five_hundred() {
+    let (mut shop, proxy) = counted(Rules::default()).await;
+    shop.send(vec![registered("A", 0), registered("B", 0)]).await;
+    shop.send(vec![backordered("ORDER-WARM")]).await;
+    shop.send(vec![received("RECEIPT-WARM", 1)]).await;
+    let mut counts = Vec::new();
+    for orders in [1_usize, 10, 500] {
+        shop.send((0..orders).map(|order| backordered(&format!("ORDER-{orders}-{order}"))).collect()).await;
+        proxy.take();
+        shop.send(vec![received(&format!("RECEIPT-{orders}"), orders)]).await;
+        counts.push(proxy.take());
+        assert_eq!(shop.stock("A").await.waiting, 0);
+    }
+    // What any receipt takes, and three that read, lock and let go of those who waited, and one that writes their claims.
+    assert_eq!(counts.iter().map(Vec::len).collect::<Vec<_>>(), [14, 14, 14], "{:#?}", counts[2]);
+    shop.assert_sound().await;
+}
+
+fn backordered(order: &str) -> Value {
+    fresh("order-created", json!({"order_id": order, "policy": "backorder", "lines": lines(&[("A", 1)])}))
+}
+
+fn received(receipt: &str, units: usize) -> Value {
+    let units = i64::try_from(units).expect("few units");
+    fresh("stock-received", json!({"receipt_id": receipt, "lines": lines(&[("A", units)])}))
+}
+
 /// The least bytes of log that a batch took, of three that follow a warm one.
 async fn bytes_of_log(shop: &mut Shop, orders_in_batch: usize, lines: usize) -> i64 {
     let mut connection = PgConnection::connect(&shop.url).await.expect("it should connect");

@@ -157,7 +157,7 @@ impl Market {
     }
 
     /// The answers to a reference so far, each as `outcome, state (reason): lines`, a line as
-    /// `sku requested -> granted of available (reason)`.
+    /// `sku requested -> granted of available (reason), units wait`.
     pub fn told(&self, reference: &str) -> Vec<String> {
         self.published.now(|seen| answers(seen, reference).map(records::sentence).collect())
     }

@@ -61,7 +61,8 @@ pub fn sentence(answer: &Value) -> String {
     let reason = |value: &Value| value.as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
     let line = |line: &Value| {
         let (requested, granted, available) = (&line["requested"], &line["granted"], &line["available"]);
-        format!("{} {requested} -> {granted} of {available}{}", text(&line["sku"]), reason(&line["reason"]))
+        let waiting = line["waiting"].as_i64().map_or_else(String::new, |units| format!(", {units} wait"));
+        format!("{} {requested} -> {granted} of {available}{}{waiting}", text(&line["sku"]), reason(&line["reason"]))
     };
     let lines: Vec<String> = answer["lines"].as_array().expect("lines").iter().map(line).collect();
     format!(

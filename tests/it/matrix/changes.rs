@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Here;
-use super::{all, cancelled, confirmed, received, shipped, version};
+use super::{all, backordered, cancelled, confirmed, received, shipped, version};
 use crate::market::{of, reserving, selling};
 use crate::shop::{fresh, lines, ordered};
 
@@ -64,6 +64,32 @@ async fn refused_then_a_higher_version() {
     ];
     assert_eq!(market.told("higher-1"), expected);
     assert_eq!(market.units("higher-A").await, (9, 0, 0, 9));
+    market.assert_sound().await;
+}
+
+#[tokio::test]
+async fn backorders_then_receipts() {
+    let market = selling::<Here>().await;
+    market.stock(&[("wait-A", 1)]).await;
+    for order in ["wait-1", "wait-2"] {
+        market.send(&[of(&backordered(order, &[("wait-A", 3)]))]).await;
+    }
+    for receipt in ["wait-R-1", "wait-R-2"] {
+        market.send(&[of(&received(receipt, &[("wait-A", 3)]))]).await;
+    }
+    let partial = "partial, deducted (insufficient_stock): wait-A 3";
+    let first = [
+        format!("{partial} -> 1 of 1 (insufficient_stock), 2 wait"),
+        "granted, deducted: wait-A 3 -> 3 of 4".to_owned(),
+    ];
+    assert_eq!(market.told("wait-1"), first);
+    let second = [
+        format!("{partial} -> 0 of 0 (insufficient_stock), 3 wait"),
+        format!("{partial} -> 1 of 1 (insufficient_stock), 2 wait"),
+        "granted, deducted: wait-A 3 -> 3 of 4".to_owned(),
+    ];
+    assert_eq!(market.told("wait-2"), second);
+    assert_eq!(market.units("wait-A").await, (1, 0, 0, 1));
     market.assert_sound().await;
 }
 

@@ -41,6 +41,11 @@ fn of_cart(order: &str, cart: &str, wanted: &[(&str, i64)]) -> Value {
     fresh("order-created", json!({"order_id": order, "cart_id": cart, "lines": lines(wanted)}))
 }
 
+/// `order-created` that waits for what is missing.
+fn backordered(order: &str, wanted: &[(&str, i64)]) -> Value {
+    fresh("order-created", json!({"order_id": order, "policy": "backorder", "lines": lines(wanted)}))
+}
+
 /// `order-confirmed`.
 fn confirmed(order: &str) -> Value {
     fresh("order-confirmed", json!({"order_id": order}))

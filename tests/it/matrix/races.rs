@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::Here;
-use super::{all, cancelled, of_cart};
+use super::{all, backordered, cancelled, of_cart, received};
 use crate::market::{crowded, of};
 use crate::shop::{fresh, lines, ordered};
 
@@ -81,6 +81,35 @@ async fn two_orders_for_the_last_unit() {
         assert_eq!(told, [format!("granted, deducted: {sku} 1 -> 1 of 1"), refused]);
         assert_eq!(market.units(sku).await, (0, 0, 0, 0));
     }
+    market.assert_sound().await;
+}
+
+#[tokio::test]
+async fn backorders_receipts_and_cancellations_at_once() {
+    let market = crowded::<Here>().await;
+    market.stock(&[("queue-A", 1), ("queue-B", 1)]).await;
+    let round = |round: usize| {
+        let (kept, gone) = (format!("queue-{round}-kept"), format!("queue-{round}-gone"));
+        [
+            backordered(&kept, &[("queue-A", 2), ("queue-B", 1)]),
+            backordered(&gone, &[("queue-B", 2), ("queue-A", 1)]),
+            received(&format!("queue-R-{round}"), &[("queue-A", 2), ("queue-B", 2)]),
+            cancelled(&gone),
+        ]
+    };
+    market.publish(&all(&(0..ROUNDS).flat_map(round).collect::<Vec<_>>())).await;
+    for round in 0..ROUNDS {
+        market.told_at_least(&format!("queue-{round}-gone"), 1).await;
+        // Everything came that it waited for, whoever was ahead of it.
+        let kept = format!("queue-{round}-kept");
+        let mut told = market.told_at_least(&kept, 1).await;
+        while !told.last().is_some_and(|told| told.starts_with("granted, deducted")) {
+            told = market.told_at_least(&kept, told.len() + 1).await;
+        }
+    }
+    let rounds = ROUNDS as i64;
+    assert_eq!(market.units("queue-A").await, (1, 0, 0, 1));
+    assert_eq!(market.units("queue-B").await, (1 + rounds, 0, 0, 1 + rounds));
     market.assert_sound().await;
 }
 

@@ -1,6 +1,7 @@
 //! What every event does: the rules of `docs/semantics.md`, one promise a test, through the engine on
 //! every store: this module stands below each of them. Deliveries arrive twice by default.
 
+mod backorders;
 mod carts;
 mod days;
 mod delivery;
@@ -70,7 +71,7 @@ pub fn words(outcomes: &[Outcome]) -> Vec<String> {
 }
 
 /// The answers to a reference so far, each as a sentence: `outcome, state (reason): lines`, a line as
-/// `sku requested -> granted of available (reason)`.
+/// `sku requested -> granted of available (reason), units wait`.
 pub async fn told(shop: &Shop, reference: &str) -> Vec<String> {
     shop.answers(reference).await.iter().map(sentence).collect()
 }
@@ -91,7 +92,8 @@ pub fn sentence(answer: &Answer) -> String {
 fn line_sentence(line: &AnswerLine) -> String {
     let place = if line.key.location.as_str() == "default" { line.key.sku.to_string() } else { line.key.to_string() };
     let reason = line.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
-    format!("{place} {} -> {} of {}{reason}", line.requested, line.granted, line.available)
+    let waiting = if line.waiting > 0 { format!(", {} wait", line.waiting) } else { String::new() };
+    format!("{place} {} -> {} of {}{reason}{waiting}", line.requested, line.granted, line.available)
 }
 
 /// The announcements of levels so far, each as `sku previous -> level at available`.

@@ -18,6 +18,7 @@ pub struct Kept {
     pub movements: Vec<KeptMovement>,
     pub claims: Vec<KeptClaim>,
     pub claim_lines: Vec<KeptLine>,
+    pub waiting_lines: Vec<KeptPlace>,
     pub dead_letters: Vec<KeptLetter>,
     pub outbox: Vec<KeptBatch>,
     pub last_number: i64,
@@ -50,6 +51,7 @@ pub struct KeptStock {
     pub counters: Counters,
     pub level: String,
     pub version: i64,
+    pub waiting: i64,
 }
 
 /// A ledger entry.
@@ -83,6 +85,14 @@ pub struct KeptLine {
     pub units: i64,
 }
 
+/// A place in the line for a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptPlace {
+    pub key: StockKey,
+    pub ticket: i64,
+    pub reference: String,
+}
+
 /// The position of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeptLetter {
@@ -113,9 +123,16 @@ impl Kept {
         self.movements.sort_by(|one, other| (&one.key, one.version).cmp(&(&other.key, other.version)));
         self.claims.sort();
         self.claim_lines.sort();
+        self.waiting_lines.sort();
         self.dead_letters.sort();
         self.outbox.sort();
         self
+    }
+
+    /// Who waits for a SKU, in order.
+    pub fn line_for(&self, sku: &str) -> Vec<&str> {
+        let of_sku = self.waiting_lines.iter().filter(|place| place.key.sku.as_str() == sku);
+        of_sku.map(|place| place.reference.as_str()).collect()
     }
 
     /// How many movements a reference has caused.
@@ -173,6 +190,10 @@ pub enum Tampering<'a> {
     Level { sku: &'a str, level: Level },
     /// Adds to what a claim has set aside, not to what it says.
     SetAside { reference: &'a str, more: i64 },
+    /// Says how many units of a SKU are waited for.
+    Waiting { sku: &'a str, units: i64 },
+    /// Loses the places of an order that waits.
+    PlacesLost { reference: &'a str },
     /// Loses a ledger entry.
     MovementLost { sku: &'a str, version: i64 },
     /// Gives numbers that belong to nothing.

@@ -10,7 +10,8 @@ use holdfast::wire::stored;
 use uuid::Uuid;
 
 use super::behind::{
-    Ended, Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Ended, Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptPlace, KeptStock,
+    Tampering,
 };
 use super::kinds::StoreKind;
 use crate::model::{ModelDatabase, ModelStore, OpenDay, Step, Tables};
@@ -103,6 +104,10 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
             let of = tables.set_aside.iter_mut().filter(|((_, claim), _)| is_of(claim, reference));
             of.for_each(|(_, units)| *units += more);
         }
+        Tampering::Waiting { sku, units } => of_sku(tables, sku, |row| row.waiting = *units),
+        Tampering::PlacesLost { reference } => {
+            tables.waiting_lines.retain(|_, order| order.as_str() != *reference);
+        }
         Tampering::MovementLost { sku, version } => {
             tables.movements.retain(|(key, of), _| key.sku.as_str() != *sku || of != version);
         }
@@ -137,6 +142,7 @@ fn kept(tables: &Tables) -> Kept {
         counters: row.counters,
         level: row.level.as_str().to_owned(),
         version: row.version,
+        waiting: row.waiting,
     });
     let movements = tables.movements.iter().map(|((key, version), movement)| KeptMovement {
         key: key.clone(),
@@ -163,6 +169,11 @@ fn kept(tables: &Tables) -> Kept {
         key: key.clone(),
         units: *units,
     });
+    let places = tables.waiting_lines.iter().map(|((key, ticket), order)| KeptPlace {
+        key: key.clone(),
+        ticket: *ticket,
+        reference: order.to_string(),
+    });
     let letters = tables.dead_letters.values().map(|kept| {
         let position = &kept.letter.record.position;
         KeptLetter {
@@ -187,6 +198,7 @@ fn kept(tables: &Tables) -> Kept {
         movements: movements.collect(),
         claims: claims.collect(),
         claim_lines: lines.collect(),
+        waiting_lines: places.collect(),
         dead_letters: letters.collect(),
         outbox: outbox.collect(),
         last_number: tables.last_number,

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use super::behind::{
-    Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptStock, Tampering,
+    Kept, KeptBatch, KeptClaim, KeptDay, KeptKey, KeptLetter, KeptLine, KeptMovement, KeptPlace, KeptStock, Tampering,
 };
 
 /// How a database writes what it keeps in a form of its own.
@@ -89,6 +89,8 @@ impl Dialect {
             Tampering::SetAside { reference, more } => {
                 format!("update claim_line set reserved = reserved + {more} where reference = '{reference}'")
             }
+            Tampering::Waiting { sku, units } => format!("update stock set waiting = {units} where sku = '{sku}'"),
+            Tampering::PlacesLost { reference } => format!("delete from waiting_line where reference = '{reference}'"),
             Tampering::MovementLost { sku, version } => {
                 format!("delete from movement where sku = '{sku}' and version = {version}")
             }
@@ -102,7 +104,7 @@ impl Dialect {
     }
 
     /// The queries that [`read_kept`] reads, in its order.
-    fn queries(&self) -> [String; 10] {
+    fn queries(&self) -> [String; 11] {
         let Self { days, microseconds, word, .. } = self;
         [
             format!(
@@ -117,7 +119,7 @@ impl Dialect {
             ),
             "select name from source".to_owned(),
             format!(
-                "select sku, location, on_hand, cart_held, order_reserved, safety_stock, {}, version from stock",
+                "select sku, location, on_hand, cart_held, order_reserved, safety_stock, {}, version, waiting from stock",
                 word("level")
             ),
             format!(
@@ -135,6 +137,7 @@ impl Dialect {
                 "select {}, reference, sku, location, cast(reserved as bigint) from claim_line",
                 word("kind")
             ),
+            "select sku, location, ticket, reference from waiting_line".to_owned(),
             "select topic, cast(partition as bigint), record_offset, reason, detail from dead_letter".to_owned(),
             "select number, first_seq, cast(announcements as bigint), content from outbox".to_owned(),
             "select last_number, last_seq from outbox_counter".to_owned(),
@@ -157,7 +160,8 @@ macro_rules! read_kept {
                 rows.unwrap_or_else(|error| panic!("{query}: {error}")).into_iter().map(kept).collect()
             }
             sqlx::raw_sql($dialect.snapshot).execute(&mut *connection).await.expect("a transaction that reads");
-            let [inbox, days, sources, stock, movements, claims, lines, letters, outbox, last] = $dialect.queries();
+            let [inbox, days, sources, stock, movements, claims, lines, places, letters, outbox, last] =
+                $dialect.queries();
             let last: Vec<(i64, i64)> = all(connection, last, |last| last).await;
             let (last_number, last_seq) = last[0];
             let kept = Kept {
@@ -168,6 +172,7 @@ macro_rules! read_kept {
                 movements: all(connection, movements, movement).await,
                 claims: all(connection, claims, claim).await,
                 claim_lines: all(connection, lines, line).await,
+                waiting_lines: all(connection, places, place).await,
                 dead_letters: all(connection, letters, letter).await,
                 outbox: all(connection, outbox, batch).await,
                 last_number,
@@ -194,12 +199,12 @@ fn day((day, last_written_on, is_dropped): (i64, i64, bool)) -> KeptDay {
     KeptDay { day: named_day(day), last_written_on: named_day(last_written_on), is_dropped }
 }
 
-type StockColumns = (String, String, i64, i64, i64, i64, String, i64);
+type StockColumns = (String, String, i64, i64, i64, i64, String, i64, i64);
 
 fn stock_row(columns: StockColumns) -> KeptStock {
-    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version) = columns;
+    let (sku, location, on_hand, cart_held, order_reserved, safety_stock, level, version, waiting) = columns;
     let counters = Counters { on_hand, cart_held, order_reserved, safety_stock };
-    KeptStock { key: StockKey::new(sku, location), counters, level, version }
+    KeptStock { key: StockKey::new(sku, location), counters, level, version, waiting }
 }
 
 type MovementColumns = (String, String, i64, String, Option<String>, i64, i64, i64, i64);
@@ -218,6 +223,10 @@ fn claim((kind, reference, state, revision, expires_at, remembered, is_answered)
 
 fn line((kind, reference, sku, location, units): (String, String, String, String, i64)) -> KeptLine {
     KeptLine { kind, reference, key: StockKey::new(sku, location), units }
+}
+
+fn place((sku, location, ticket, reference): (String, String, i64, String)) -> KeptPlace {
+    KeptPlace { key: StockKey::new(sku, location), ticket, reference }
 }
 
 fn letter((topic, partition, offset, reason, detail): (String, i64, i64, String, String)) -> KeptLetter {

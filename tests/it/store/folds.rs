@@ -4,11 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use holdfast::domain::rules::Rules;
+use holdfast::domain::words::StockKey;
 use holdfast::ports::{Committed, Entry, Loaded, Outcome, Seen, Store};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Shop, stocked};
-use crate::shop::{decoded, ordered, record, registered};
+use crate::shop::{decoded, fresh, lines, ordered, record, registered};
 
 fn entries(events: &[Value]) -> Vec<Entry> {
     decoded(events.iter().map(|event| record(event.to_string().into_bytes())).collect())
@@ -80,6 +81,37 @@ async fn a_new_row_that_came_between_is_the_row_that_a_batch_is_judged_on() {
     let units = shop.units("B").await.0;
     assert_eq!(units, if Shop::LETS_OTHERS_BETWEEN { 9 } else { 7 }, "who comes first gives the initial units");
     assert_eq!(shop.stock("B").await.name.as_deref(), Some("first or second"));
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_judged_on_who_waits_for_its_rows_and_on_no_other_row_of_theirs() {
+    let mut shop = stocked(0).await;
+    shop.send(vec![registered("B", 0), registered("C", 9)]).await;
+    for order in ["O-2", "O-1"] {
+        let body = json!({"order_id": order, "policy": "backorder", "lines": lines(&[("A", 2), ("B", 1), ("C", 1)])});
+        shop.send_one(fresh("order-created", body)).await;
+    }
+    let event = fresh("stock-received", json!({"receipt_id": "R-1", "lines": lines(&[("A", 3)])}));
+    let (batch, bench) = (entries(&[event]), shop.bench());
+    let judge = |loaded: Loaded| {
+        let books = &loaded.books;
+        assert_eq!(books.stock.keys().map(ToString::to_string).collect::<Vec<_>>(), ["A@default"]);
+        let mut orders: Vec<String> = books.claims.keys().map(|key| key.reference.to_string()).collect();
+        orders.sort();
+        assert_eq!(orders, ["O-1", "O-2"]);
+        let row = &books.stock[&StockKey::new("A", "default")];
+        let (list, only) = (&books.waiting[&row.key], books.waiting.len());
+        assert_eq!((row.waiting, list.units(), only), (4, 4, 1));
+        let places: Vec<(i64, String)> = list.places().map(|(ticket, order)| (ticket, order.to_string())).collect();
+        assert_eq!(places, [(1, "O-2".to_owned()), (2, "O-1".to_owned())]);
+        bench.judge(&batch, loaded)
+    };
+    shop.store.commit(&batch, &judge).await.expect("it should commit");
+    let kept = shop.kept().await;
+    assert_eq!((kept.line_for("A"), kept.line_for("B")), (vec!["O-1"], vec!["O-2", "O-1"]));
+    let rows: Vec<(String, i64)> = kept.stock.iter().map(|row| (row.key.sku.to_string(), row.waiting)).collect();
+    assert_eq!(rows, [("A".to_owned(), 1), ("B".to_owned(), 2), ("C".to_owned(), 0)]);
     shop.assert_sound().await;
 }
 

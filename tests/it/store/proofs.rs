@@ -11,12 +11,14 @@ use crate::shop::{Tampering, fresh, lines, ordered, registered};
 /// A shop in which every check has something to look at.
 async fn lived_in() -> Shop {
     let mut shop = Shop::with_rules(Rules { deduct_on: DeductOn::Confirmed, ..Rules::default() }).await;
-    shop.send(vec![registered("A", 100), registered("B", 100)]).await;
+    shop.send(vec![registered("A", 100), registered("B", 100), registered("W", 0)]).await;
     shop.send_one(fresh("cart-updated", json!({"cart_id": "C-1", "cart_version": 1, "lines": lines(&[("A", 2)])})))
         .await;
     for order in 0..4 {
         shop.send_one(ordered(&format!("O-{order}"), &[("A", 1), ("B", 1)])).await;
     }
+    let waits = json!({"order_id": "O-W", "policy": "backorder", "lines": lines(&[("W", 3)])});
+    shop.send_one(fresh("order-created", waits)).await;
     shop
 }
 
@@ -47,9 +49,12 @@ async fn each_kind_of_damage_is_found_and_named() {
         (Tampering::CartHeld { sku: "A", units: 3 }, "cart_held and order_reserved", "A@default"),
         (Tampering::SetAside { reference: "C-1", more: 1 }, "what claim lines", "cart C-1, A@default"),
         (Tampering::CartHeld { sku: "B", units: 97 }, "what is reserved", "B@default"),
+        (Tampering::Waiting { sku: "W", units: 4 }, "what is waited for", "W@default"),
+        (Tampering::PlacesLost { reference: "O-W" }, "what is waited for", "order O-W, W@default"),
+        (Tampering::Waiting { sku: "A", units: 1 }, "nobody waits", "A@default"),
         (Tampering::OutboxLost { numbers: 3..=3 }, "outbox numbers", "batch 4"),
         (Tampering::NumbersGiven { batches: 1 }, "outbox numbers", "counter"),
-        (Tampering::Published { number: 7, seq: 1 }, "outbox numbers", "published"),
+        (Tampering::Published { number: 8, seq: 1 }, "outbox numbers", "published"),
         (Tampering::Level { sku: "B", level: Level::Critical }, "levels follow", "B@default"),
     ];
     for (damage, check, place) in damages {

@@ -21,6 +21,11 @@ fn every_input_event_is_read_in_full() {
     assert_eq!((order.order.as_str(), order.version), ("O-1", Some(3)));
     assert_eq!((order.cart, order.policy, order.ttl_seconds), (Some("C-1".into()), Policy::Partial, Some(60)));
     assert_eq!(order.lines, [line("A", 2), Line { key: StockKey::new("17", "north"), quantity: 3 }]);
+    for (word, policy) in [("all", Policy::All), ("partial", Policy::Partial), ("backorder", Policy::Backorder)] {
+        let body = body.replace("\"partial\"", &format!("\"{word}\""));
+        let Event::OrderCreated(order) = decode(event("order-created", &body)).unwrap().event else { panic!() };
+        assert_eq!(order.policy, policy);
+    }
 
     let Event::CartUpdated(cart) = read("cart-updated", r#"{"cart_id":"C-1","cart_version":0,"lines":[]}"#) else {
         panic!()
@@ -173,6 +178,8 @@ fn the_fingerprint_follows_the_content_and_nothing_else() {
         r#"{"order_id":"O-1","lines":[{"sku":"A","quantity":1},{"sku":"A","quantity":1}]}"#,
         r#"{"order_id":"O-1","order_version":1,"lines":[{"sku":"A","quantity":2}]}"#,
         r#"{"order_id":"O-1","cart_id":"C","lines":[{"sku":"A","quantity":2}]}"#,
+        r#"{"order_id":"O-1","policy":"partial","lines":[{"sku":"A","quantity":2}]}"#,
+        r#"{"order_id":"O-1","policy":"backorder","lines":[{"sku":"A","quantity":2}]}"#,
     ] {
         assert_ne!(fingerprint(event("order-created", other)), first, "{other}");
     }
@@ -194,6 +201,11 @@ fn avro_and_json_of_the_same_event_are_the_same() {
             "order-created",
             json!({"order_id": "O", "order_version": 1, "cart_id": "C", "policy": "partial", "ttl_s": 5,
             "lines": [{"sku": "A", "location": "north", "quantity": 1}, {"sku": "B", "location": null, "quantity": 2}]}),
+        ),
+        (
+            "order-created",
+            json!({"order_id": "O", "order_version": null, "cart_id": null, "policy": "backorder", "ttl_s": null,
+            "lines": [{"sku": "A", "location": null, "quantity": 1}]}),
         ),
         ("cart-updated", json!({"cart_id": "C", "cart_version": 1, "ttl_s": null, "lines": []})),
         (

@@ -63,8 +63,14 @@ fn low_stock(cause: &Arc<Cause>, sku: &str) -> Announcement {
 }
 
 pub(super) fn answer(state: Option<ClaimState>, reason: Option<Reason>) -> Answer {
-    let line =
-        |sku, reason| AnswerLine { key: StockKey::new(sku, "default"), requested: 5, granted: 4, available: 4, reason };
+    let line = |sku, reason: Option<Reason>| AnswerLine {
+        key: StockKey::new(sku, "default"),
+        requested: 5,
+        granted: 4,
+        available: 4,
+        reason,
+        waiting: i64::from(reason.is_some()),
+    };
     Answer {
         kind: state.map_or(AnswerKind::Stock, |_| AnswerKind::Order),
         reference: "O-1".into(),
@@ -144,7 +150,7 @@ fn bodies_in_json_are_exactly_the_contract() {
             r#"{{"seq":101,"sku":"A","location":"default","version":5,"level":"out","previous_level":"normal","available":0,"warning_threshold":5,"critical_threshold":2,{cause},{recorded}}}"#
         ),
         format!(
-            r#"{{"seq":102,"kind":"order","reference":"O-1","request_version":3,"outcome":"partial","state":"reserved","reason":"insufficient_stock","lines":[{{"sku":"A","location":"default","requested":5,"granted":4,"available":4,"reason":"insufficient_stock"}},{{"sku":"B","location":"default","requested":5,"granted":4,"available":4}}],"expires_at":"2026-11-21T15:45:00.000001Z",{cause},{recorded}}}"#
+            r#"{{"seq":102,"kind":"order","reference":"O-1","request_version":3,"outcome":"partial","state":"reserved","reason":"insufficient_stock","lines":[{{"sku":"A","location":"default","requested":5,"granted":4,"available":4,"reason":"insufficient_stock","waiting":1}},{{"sku":"B","location":"default","requested":5,"granted":4,"available":4}}],"expires_at":"2026-11-21T15:45:00.000001Z",{cause},{recorded}}}"#
         ),
         format!(
             r#"{{"seq":103,"kind":"stock","reference":"O-1","outcome":"partial","state":"partial","lines":[{{"sku":"A","location":"default","requested":5,"granted":4,"available":4}},{{"sku":"B","location":"default","requested":5,"granted":4,"available":4}}],"cause":{{"type":"order-created","id":"e-1","source":"shop"}},{recorded}}}"#

@@ -77,10 +77,16 @@ fn snapshots() -> BoxedStrategy<Snapshot> {
 
 fn answers() -> BoxedStrategy<Answer> {
     let reason = || option::of(select(&Reason::ALL[..]));
-    let line =
-        (key(), number(), number(), number(), reason()).prop_map(|(key, requested, granted, available, reason)| {
-            AnswerLine { key, requested, granted, available, reason }
-        });
+    let line = (key(), number(), number(), number(), reason(), number()).prop_map(
+        |(key, requested, granted, available, reason, waiting)| AnswerLine {
+            key,
+            requested,
+            granted,
+            available,
+            reason,
+            waiting,
+        },
+    );
     let words = (
         select(&AnswerKind::ALL[..]),
         select(&AnswerOutcome::ALL[..]),
@@ -153,9 +159,9 @@ fn dead_letters() -> BoxedStrategy<DeadLetter> {
 
 fn events() -> BoxedStrategy<Event> {
     let count = || option::of(number());
-    let created = (reference(), count(), option::of(reference()), any::<bool>(), count(), lines()).prop_map(
-        |(order, version, cart, all, ttl_seconds, lines)| {
-            let policy = if all { Policy::All } else { Policy::Partial };
+    let policy = select(vec![Policy::All, Policy::Partial, Policy::Backorder]);
+    let created = (reference(), count(), option::of(reference()), policy, count(), lines()).prop_map(
+        |(order, version, cart, policy, ttl_seconds, lines)| {
             Event::OrderCreated(OrderCreated { order, version, cart, policy, ttl_seconds, lines })
         },
     );
@@ -255,6 +261,20 @@ fn what_is_not_a_document_is_told() {
     // A document that claims to be far larger than its bytes can be is refused before room is made for it.
     let lie = [1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0];
     assert!(decode_batch(&lie).unwrap_err().to_string().contains("cannot hold"));
+}
+
+/// What the first release wrote of an answer's line, behind the numbers: whether a reason follows.
+#[test]
+fn answers_that_were_stored_before_anybody_could_wait_stay_readable() {
+    let cause = cause("e-1", Some("O-1"));
+    for reason in [None, Some(Reason::InsufficientStock)] {
+        let mut answer = answer(Some(ClaimState::Reserved), reason);
+        answer.lines.iter_mut().for_each(|line| line.waiting = 0);
+        let stored = encode_answer(&answer, &cause, Timestamp(7));
+        let ends: &[u8] = if reason.is_some() { &[10, 8, 8, 1, 4] } else { &[10, 8, 8, 0] };
+        assert!(stored.windows(ends.len()).any(|bytes| bytes == ends), "{stored:?}");
+        assert_eq!(decode_answer(&stored).unwrap(), (answer, cause.clone(), Timestamp(7)));
+    }
 }
 
 #[test]

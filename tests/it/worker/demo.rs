@@ -106,7 +106,7 @@ async fn the_demo_shows_its_page_until_an_interrupt_ends_it_in_good_order() {
     let mut log = String::new();
     errors.read_to_string(&mut log).expect("text");
     assert_eq!(worker.wait(), Some(0), "{said}{log}");
-    assert!(said.contains("every invariant holds in 7 checks"), "{said}");
+    assert!(said.contains("every invariant holds in 9 checks"), "{said}");
     assert!(said.contains("0 repeats, 0 holes, 0 without an answer"), "{said}");
     assert_empty(folder.path());
 }
