@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use holdfast::domain::books::{Books, Fold};
-use holdfast::domain::claim::{Claim, ClaimKey, ClaimLine};
+use holdfast::domain::claim::{Claim, ClaimKey, ClaimKind, ClaimLine};
 use holdfast::domain::event::Envelope;
 use holdfast::domain::rules::Rules;
 use holdfast::domain::stock::StockRow;
-use holdfast::domain::words::{StockKey, Timestamp};
+use holdfast::domain::waiting::WaitingList;
+use holdfast::domain::words::{Reference, StockKey, Timestamp};
 
 use super::convert::{self, SeenClaims};
 use super::inputs::Place;
@@ -20,6 +21,8 @@ use super::tally::{self, Tally};
 pub struct Kept {
     stock: BTreeMap<StockKey, StockRow>,
     claims: BTreeMap<ClaimKey, Claim>,
+    /// Who waits, by row and ticket.
+    waiting: BTreeMap<(StockKey, i64), Reference>,
 }
 
 impl Kept {
@@ -42,7 +45,7 @@ impl Kept {
 
     fn load(&self, batch: &[Envelope]) -> Books {
         let named = batch.iter().flat_map(|told| told.event.claim_key().into_iter().chain(told.event.cart_key()));
-        let claims: HashMap<ClaimKey, Claim> = named
+        let mut claims: HashMap<ClaimKey, Claim> = named
             .filter_map(|key| self.claims.get_key_value(&key))
             .map(|(key, claim)| (key.clone(), claim.clone()))
             .collect();
@@ -50,12 +53,24 @@ impl Kept {
         let rows: BTreeSet<&StockKey> =
             batch.iter().flat_map(|told| told.event.stock_keys()).chain(of_claims).collect();
         let stock = rows.into_iter().filter_map(|key| self.stock.get_key_value(key));
-        Books { stock: stock.map(|(key, row)| (key.clone(), row.clone())).collect(), claims }
+        let stock: HashMap<StockKey, StockRow> = stock.map(|(key, row)| (key.clone(), row.clone())).collect();
+        // Who waits for a row that is loaded is loaded with it, and no row besides.
+        let mut waiting: HashMap<StockKey, WaitingList> = HashMap::new();
+        for ((row, ticket), order) in self.waiting.iter().filter(|(place, _)| stock.contains_key(&place.0)) {
+            let claim = &self.claims[&ClaimKey { kind: ClaimKind::Order, reference: order.clone() }];
+            waiting.entry(row.clone()).or_default().put(*ticket, order.clone(), claim.lines[row].waiting);
+            claims.insert(claim.key.clone(), claim.clone());
+        }
+        Books { stock, claims, waiting }
     }
 
     /// Only what the effects name is written, as in a database.
     fn keep(&mut self, fold: Fold<'_>) {
         let Fold { books, effects, .. } = fold;
+        self.waiting.retain(|(row, _), _| !books.waiting.contains_key(row));
+        for (row, list) in &books.waiting {
+            self.waiting.extend(list.places().map(|(ticket, order)| ((row.clone(), ticket), order.clone())));
+        }
         for key in effects.created.iter().chain(&effects.settings).chain(&effects.counted) {
             self.stock.insert(key.clone(), books.stock[key].clone());
         }

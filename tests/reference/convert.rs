@@ -24,6 +24,7 @@ pub fn settings(rules: &Rules) -> Settings {
             DeductOn::Shipped => "shipped",
         },
         order_ttl: rules.order_ttl_seconds,
+        max_waiting: rules.order_max_waiting,
         carts_hold: rules.carts_hold,
         cart_ttl: rules.cart_ttl_seconds,
         cart_max_hold: rules.cart_max_hold_seconds,
@@ -72,6 +73,7 @@ fn input(event: &Event) -> Input {
             policy: match event.policy {
                 Policy::All => "all",
                 Policy::Partial => "partial",
+                Policy::Backorder => "backorder",
             },
             ttl: event.ttl_seconds,
             lines: lines(&event.lines),
@@ -181,7 +183,7 @@ fn answer(answer: &Answer) -> outputs::Answer {
         requested: line.requested,
         granted: line.granted,
         available: line.available,
-        waiting: 0,
+        waiting: line.waiting,
         reason: line.reason.map(|reason| reason.as_str()),
     };
     outputs::Answer {
@@ -242,7 +244,7 @@ pub fn claim(claim: &Claim) -> SeenClaim {
     let numbers = |line: &ClaimLine| match claim.key.kind {
         ClaimKind::Receipt => [line.requested, 0, 0, 0, 0, 0, 0],
         ClaimKind::Cart | ClaimKind::Order => {
-            [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.returned, 0]
+            [line.requested, line.reserved, line.deducted, line.released, line.shipped, line.returned, line.waiting]
         }
     };
     SeenClaim {

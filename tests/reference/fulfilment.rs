@@ -63,7 +63,7 @@ impl World {
         match order.state {
             "refused" | "shipped" => return self.keep_conflict(name, order, None, Vec::new()),
             "cancelled" => return self.keep_conflict(name, order, Some("closed"), Vec::new()),
-            "expired" if order.lost || names_lapsed => {
+            "expired" if order.lost || names_lapsed || nothing_lapsed(&order) => {
                 if let Err(short) = self.reserve_again(&mut order) {
                     return self.lose(name, order, short);
                 }
@@ -145,7 +145,6 @@ impl World {
         }
         order.state = "cancelled";
         order.deadline = None;
-        order.waits_since = None;
         self.keep(name, order, version, "cancelled", answered)
     }
 
@@ -207,17 +206,21 @@ impl World {
             self.carts.insert(name.to_owned(), claim);
             return Said::answered(answer);
         }
-        let places: Vec<Place> = claim.lines.keys().cloned().collect();
-        for place in places {
-            let units = claim.lines[&place].reserved;
-            self.give_back(&mut claim, &place, units);
-            let line = claim.lines.get_mut(&place).expect("its own line");
+        let stands = |line: &(&Place, &Line)| line.1.reserved > 0 || line.1.waiting > 0;
+        let places: Vec<Place> = claim.lines.iter().filter(stands).map(|(place, _)| place.clone()).collect();
+        for place in &places {
+            let units = claim.lines[place].reserved;
+            self.give_back(&mut claim, place, units);
+            let line = claim.lines.get_mut(place).expect("its own line");
             (line.lapsed, line.waiting) = (units, 0);
         }
         claim.state = "expired";
         claim.deadline = None;
-        claim.waits_since = None;
-        let lines = self.answer_lines(&claim, |line| (line.lapsed > 0).then_some((line.requested, line.lapsed)));
+        let told = |place: &Place| {
+            let line = &claim.lines[place];
+            self.done_line(&claim, place, line.requested, line.lapsed)
+        };
+        let lines = places.iter().map(told).collect();
         self.keep(name, claim, None, "expired", lines)
     }
 
@@ -240,8 +243,10 @@ impl World {
     /// Reserves what lapsed again, all or nothing; otherwise says what cannot be had. Of an order that was told to be
     /// lost before nothing can.
     fn reserve_again(&mut self, order: &mut Claim) -> Result<(), Vec<AnswerLine>> {
-        if order.lost {
-            return Err(self.answer_lines(order, |line| (line.lapsed > 0).then_some((line.lapsed, 0))));
+        if order.lost || nothing_lapsed(order) {
+            // One that only waited names what it asked for.
+            let units = |line: &Line| if nothing_lapsed(order) { line.requested } else { line.lapsed };
+            return Err(self.answer_lines(order, |line| (units(line) > 0).then_some((units(line), 0))));
         }
         let mut short = Vec::new();
         for (place, line) in order.lines.iter().filter(|(_, line)| line.lapsed > 0) {
@@ -305,8 +310,9 @@ impl World {
     /// A line that tells what was done; of a line that the order does not have nothing is looked up.
     fn done_line(&self, order: &Claim, place: &Place, requested: i64, granted: i64) -> AnswerLine {
         let line = self.answer_line(place, requested, granted);
-        let known = order.lines.get(place).is_some_and(of_the_order);
-        AnswerLine { available: if known { line.available } else { 0 }, ..line }
+        let known = order.lines.get(place).filter(|line| of_the_order(line));
+        let available = if known.is_some() { line.available } else { 0 };
+        AnswerLine { available, waiting: known.map_or(0, |line| line.waiting), ..line }
     }
 
     fn answer_lines(&self, order: &Claim, of: impl Fn(&Line) -> Option<(i64, i64)>) -> Vec<AnswerLine> {
@@ -350,7 +356,7 @@ fn conflict(name: &str, order: &Claim, reason: Option<&'static str>) -> Said {
 
 /// Whether a line is of its order: asked for, or touched while it was.
 fn of_the_order(line: &Line) -> bool {
-    line.requested > 0 || line.held() > 0 || line.released > 0 || line.returned > 0
+    line.requested > 0 || line.standing() > 0 || line.released > 0 || line.returned > 0
 }
 
 /// Whether a part says what was said last of each of its lines that the order knows, and it knows one.
@@ -361,4 +367,9 @@ fn said_before(order: &Claim, lines: &[(Place, i64)]) -> bool {
         .filter_map(|(place, quantity)| order.lines.get(place).filter(|line| known(line)).map(|line| (line, quantity)))
         .peekable();
     said.peek().is_some() && said.all(|(line, quantity)| line.called_off == *quantity)
+}
+
+/// Whether nothing of an expired order is left that could be reserved again: it only waited.
+fn nothing_lapsed(order: &Claim) -> bool {
+    order.lines.values().all(|line| line.lapsed == 0)
 }

@@ -95,10 +95,19 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     let deduct_on = select(vec![DeductOn::Created, DeductOn::Confirmed, DeductOn::Shipped]);
     let cart_times = select(vec![(4, 4), (4, 6), (4, 30), (20, 25)]);
     let holds = prop_oneof![9 => Just(true), 1 => Just(false)];
-    (deduct_on, select(vec![5, 30]), holds, cart_times, of(1..4_i64), any::<bool>()).prop_map(
-        |(deduct_on, order_ttl_seconds, carts_hold, (ttl, max_hold), cart_max_per_sku, ignore_cart_holds)| Rules {
+    let orders = (select(vec![5, 30]), select(vec![0, 1, 2, 1_000, 1_000]));
+    (deduct_on, orders, holds, cart_times, of(1..4_i64), any::<bool>()).prop_map(
+        |(
+            deduct_on,
+            (order_ttl_seconds, order_max_waiting),
+            carts_hold,
+            (ttl, max_hold),
+            cart_max_per_sku,
+            ignore_cart_holds,
+        )| Rules {
             deduct_on,
             order_ttl_seconds,
+            order_max_waiting,
             carts_hold,
             cart_ttl_seconds: ttl,
             cart_max_hold_seconds: max_hold,
@@ -268,7 +277,7 @@ fn ttl() -> impl Strategy<Value = Option<i64>> {
 }
 
 fn created() -> BoxedStrategy<Event> {
-    let policy = prop_oneof![2 => Just(Policy::All), 1 => Just(Policy::Partial)];
+    let policy = prop_oneof![2 => Just(Policy::All), 1 => Just(Policy::Partial), 2 => Just(Policy::Backorder)];
     (order(), of(0..4_i64), of(cart_name()), policy, ttl(), lines(1))
         .prop_map(|(order, version, cart, policy, ttl_seconds, lines)| {
             Event::OrderCreated(OrderCreated { order, version, cart, policy, ttl_seconds, lines })

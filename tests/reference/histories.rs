@@ -177,8 +177,9 @@ fn who_waits_is_served_in_the_order_of_coming() {
     assert_eq!(answered(&shop.order("O-2", "backorder", &[("A", 2), ("B", 5)])), [("O-2", "partial", 5)]);
     assert_eq!(answered(&shop.order("O-3", "backorder", &[("X", 1)])), [("O-3", "refused", 0)]);
     let filled = shop.receive("R-1", &[("A", 4)]);
-    assert_eq!(answered(&filled), [("O-1", "granted", 3), ("O-2", "partial", 1)]);
-    assert!(filled.movements.is_empty(), "what came and went in one event is no change of the row");
+    assert_eq!(answered(&filled), [("O-1", "granted", 13), ("O-2", "partial", 1)]);
+    let movement = &filled.movements[0];
+    assert_eq!((movement.kind, movement.change.on_hand), ("restock", 0), "what came and went is told all the same");
     let cancelled = Input::Cancelled {
         order: "O-2".to_owned(),
         version: None,

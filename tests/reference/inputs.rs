@@ -18,6 +18,8 @@ pub struct Settings {
     pub deduct_on: &'static str,
     /// `orders.ttl_s`.
     pub order_ttl: i64,
+    /// `orders.max_waiting`.
+    pub max_waiting: i64,
     /// `carts.hold`.
     pub carts_hold: bool,
     /// `carts.ttl_s`.

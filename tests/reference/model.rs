@@ -74,6 +74,8 @@ pub struct Line {
     pub returned: i64,
     /// Wait to be granted.
     pub waiting: i64,
+    /// Since when, as a number that grows with every line that begins to wait.
+    pub waits_since: u64,
     /// The highest cumulative quantity that a partial cancel named.
     pub called_off: i64,
     /// Given back because time ran out.
@@ -86,7 +88,12 @@ impl Line {
         self.reserved + self.deducted
     }
 
-    /// What could still be given back.
+    /// What the claim has or waits for.
+    pub fn standing(&self) -> i64 {
+        self.held() + self.waiting
+    }
+
+    /// What could still be shipped.
     pub fn unshipped(&self) -> i64 {
         self.held() - self.shipped
     }
@@ -119,8 +126,6 @@ pub struct Claim {
     pub shipments: BTreeSet<String>,
     /// Events that wait for their order.
     pub remembered: Vec<Told>,
-    /// Since when units wait, as a number that grows with every order that begins to.
-    pub waits_since: Option<u64>,
 }
 
 impl Claim {
@@ -139,7 +144,6 @@ impl Claim {
             asked_in_vain: None,
             shipments: BTreeSet::new(),
             remembered: Vec::new(),
-            waits_since: None,
         }
     }
 
@@ -168,7 +172,7 @@ pub struct World {
     pub corrections: BTreeSet<(&'static str, String)>,
     /// Every change of on_hand: (row, instant, change).
     pub ledger: Vec<(Place, i64, i64)>,
-    /// Counts orders that began to wait.
+    /// Counts lines that began to wait.
     pub waited: u64,
 }
 
@@ -253,20 +257,30 @@ impl World {
             }
             Input::Expired { kind, reference, deadline } => self.expired(kind, reference, *deadline, now),
         };
-        let filled = self.fill_waiting(&before);
-        self.tell_rows(&before, told, now, outcome);
+        let filled = self.fill_waiting();
+        let rows: BTreeSet<Place> =
+            filled.iter().flat_map(|answer| answer.lines.iter().map(|line| line.place.clone())).collect();
+        self.tell_rows(&before, &rows, told, now, outcome);
         let tell = |body| Announcement { cause: told.cause.clone(), body };
         outcome.announcements.extend(said.short.and_then(|place| self.shortage(&place)).map(tell));
         outcome.announcements.extend(said.answer.into_iter().chain(filled).map(Body::Answer).map(tell));
         said.ended
     }
 
-    /// One movement, one `stock-changed` and at most one `low-stock` for each row that differs.
-    fn tell_rows(&mut self, before: &BTreeMap<Place, Row>, told: &Told, now: i64, outcome: &mut Outcome) {
+    /// One movement, one `stock-changed` and at most one `low-stock` for each row that differs, or of which somebody who
+    /// waited got units.
+    fn tell_rows(
+        &mut self,
+        before: &BTreeMap<Place, Row>,
+        filled: &BTreeSet<Place>,
+        told: &Told,
+        now: i64,
+        outcome: &mut Outcome,
+    ) {
         for (place, row) in &mut self.rows {
             let nothing = Row::nothing();
             let old = before.get(place).unwrap_or(&nothing);
-            if before.contains_key(place) && old.same(row) {
+            if before.contains_key(place) && old.same(row) && !filled.contains(place) {
                 continue;
             }
             let thresholds_changed = (old.warning, old.critical) != (row.warning, row.critical);
@@ -348,7 +362,7 @@ fn movement_kind(input: &Input, change: &Numbers) -> &'static str {
         | Input::Expired { .. } => {
             if change.on_hand < 0 {
                 "deduct"
-            } else if change.on_hand > 0 || change.reserved() < 0 {
+            } else if change.on_hand > 0 || change.reserved() < 0 || *change == Numbers::default() {
                 "release"
             } else {
                 "reserve"

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::inputs::{Created, Place, SECOND, asked};
-use super::model::{Claim, Line, Row, Said, World};
+use super::model::{Claim, Line, Said, World};
 use super::outputs::{Answer, AnswerLine, first_reason};
 
-/// One line of a creation before anything moves.
+/// One line of a creation before anything moves: of a change, what it asks for beyond what the order has.
 struct Weighed {
     place: Place,
     requested: i64,
@@ -14,6 +14,8 @@ struct Weighed {
     could_have: i64,
     /// Why it cannot have all.
     reason: Option<&'static str>,
+    /// Whether what it lacks may wait.
+    may_wait: bool,
 }
 
 impl Weighed {
@@ -26,9 +28,9 @@ impl Weighed {
         if self.sellable() { self.requested.min(self.could_have) } else { 0 }
     }
 
-    /// What it lacks then and may wait for.
-    fn lacks(&self) -> i64 {
-        if self.sellable() { self.requested - self.gets() } else { 0 }
+    /// What it lacks then and waits for.
+    fn waits(&self) -> i64 {
+        if self.sellable() && self.may_wait { self.requested - self.gets() } else { 0 }
     }
 
     fn answer(&self) -> AnswerLine {
@@ -37,7 +39,7 @@ impl Weighed {
             requested: self.requested,
             granted: self.gets(),
             available: self.could_have,
-            waiting: 0,
+            waiting: self.waits(),
             reason: self.reason,
         }
     }
@@ -108,19 +110,11 @@ impl World {
         for (place, quantity) in &event.lines {
             order.lines.entry(place.clone()).or_default().requested = *quantity;
         }
-        let weighed: Vec<Weighed> = event
-            .lines
-            .iter()
-            .map(|(place, quantity)| {
-                let could_have = self.free_with(place, self.cart_hold(event.cart.as_deref(), place));
-                let little = (could_have < *quantity).then_some("insufficient_stock");
-                let reason = self.barred(place).or(little);
-                Weighed { place: place.clone(), requested: *quantity, could_have, reason }
-            })
-            .collect();
+        let weigh = |(place, quantity): &(Place, i64)| self.weigh(event, place, *quantity);
+        let weighed: Vec<Weighed> = event.lines.iter().map(weigh).collect();
         let all = weighed.iter().all(|line| line.reason.is_none());
         let some = weighed.iter().any(|line| line.gets() > 0);
-        let waits = event.policy == "backorder" && weighed.iter().any(|line| line.lacks() > 0);
+        let waits = weighed.iter().any(|line| line.waits() > 0);
         if !(all || (event.policy != "all" && some) || waits) {
             order.state = "refused";
             order.deadline = None;
@@ -135,13 +129,8 @@ impl World {
         let mut answered = Vec::new();
         for line in &weighed {
             self.give(&mut order, &line.place, line.gets());
-            let waiting = if event.policy == "backorder" { line.lacks() } else { 0 };
-            order.lines.get_mut(&line.place).expect("asked for").waiting = waiting;
-            answered.push(AnswerLine { waiting, ..line.answer() });
-        }
-        if waits {
-            self.waited += 1;
-            order.waits_since = Some(self.waited);
+            self.wait(&mut order, &line.place, line.waits());
+            answered.push(line.answer());
         }
         let outcome = if all { "granted" } else { "partial" };
         let answer = order_answer(event, &order, outcome, first_reason(&answered), answered);
@@ -149,53 +138,92 @@ impl World {
         Said::answered(answer)
     }
 
-    /// The difference of a higher version, all or nothing.
+    fn weigh(&self, event: &Created, place: &Place, units: i64) -> Weighed {
+        let could_have = self.free_with(place, self.cart_hold(event.cart.as_deref(), place));
+        let little = (could_have < units).then_some("insufficient_stock");
+        let reason = self.barred(place).or(little);
+        let others = |(name, order): &(&String, &Claim)| {
+            **name != event.order && order.lines.get(place).is_some_and(|line| line.waiting > 0)
+        };
+        let others = self.orders.iter().filter(others).count();
+        let own = self.orders.get(&event.order).and_then(|order| order.lines.get(place));
+        let has_place = own.is_some_and(|line| line.waiting > 0);
+        let may_wait = event.policy == "backorder"
+            && self.settings.max_waiting > 0
+            && (has_place || (others as i64) < self.settings.max_waiting);
+        Weighed { place: place.clone(), requested: units, could_have, reason, may_wait }
+    }
+
+    /// The difference of a higher version: all or nothing, unless the newer version waits for what it lacks.
     fn amend(&mut self, event: &Created, mut order: Claim, now: i64) -> Said {
         let wanted = asked(&event.lines);
         let places: BTreeSet<Place> = order.lines.keys().chain(wanted.keys()).cloned().collect();
         let mut targets = BTreeMap::new();
-        let mut short = Vec::new();
+        let mut growing = Vec::new();
         for place in places {
             let line = order.lines.get(&place).cloned().unwrap_or_default();
-            let requested = wanted.get(&place).copied().unwrap_or(0);
-            let target = target(&line, requested);
-            let could_have = self.free_with(&place, self.cart_hold(event.cart.as_deref(), &place));
-            let more = target - line.held();
-            let little = (could_have < more).then_some("insufficient_stock");
-            if let Some(reason) = self.barred(&place).or(little).filter(|_| more > 0) {
-                let could_have = could_have + line.held();
-                let line = Weighed { place: place.clone(), requested, could_have, reason: Some(reason) };
-                short.push(AnswerLine { granted: 0, ..line.answer() });
+            let target = target(&line, wanted.get(&place).copied().unwrap_or(0));
+            if target > line.standing() {
+                growing.push(self.weigh(event, &place, target - line.standing()));
+            } else {
+                targets.insert(place, target);
             }
-            targets.insert(place, target);
         }
-        if !short.is_empty() {
+        let backorder = event.policy == "backorder" && self.settings.max_waiting > 0;
+        let short = growing.iter().any(|line| line.reason.is_some());
+        let nothing = growing.iter().all(|line| line.gets() == 0 && line.waits() == 0);
+        if short && (!backorder || nothing) {
+            let told = |line: &Weighed| {
+                let known = order.lines.get(&line.place).cloned().unwrap_or_default();
+                AnswerLine {
+                    requested: wanted[&line.place],
+                    granted: 0,
+                    available: line.could_have + known.held(),
+                    waiting: 0,
+                    ..line.answer()
+                }
+            };
+            let short = growing.iter().filter(|line| line.reason.is_some()).map(told).collect();
             order.asked_in_vain = Some(wanted);
             return self.refuse(event, order, short);
         }
+        let of_the_cart = self.left_of_the_cart(event, &order, &growing);
         self.convert_cart(event.cart.as_deref());
+        let places: BTreeSet<Place> = order.lines.keys().chain(wanted.keys()).cloned().collect();
+        for place in places {
+            order.lines.entry(place.clone()).or_default().requested = wanted.get(&place).copied().unwrap_or(0);
+        }
         for (place, target) in targets {
-            let line = order.lines.entry(place.clone()).or_default();
-            line.requested = wanted.get(&place).copied().unwrap_or(0);
-            line.waiting = 0;
-            let more = target - line.held();
-            if more > 0 {
-                self.give(&mut order, &place, more);
-            } else {
-                self.give_back(&mut order, &place, -more);
-            }
+            let line = order.lines.get_mut(&place).expect("it stands");
+            let less = line.standing() - target;
+            // What waits goes first.
+            let from_waiting = less.min(line.waiting);
+            line.waiting -= from_waiting;
+            self.give_back(&mut order, &place, less - from_waiting);
+        }
+        for line in &growing {
+            self.give(&mut order, &line.place, line.gets());
+            self.wait(&mut order, &line.place, line.waits());
+        }
+        for (place, units) in of_the_cart {
+            let line = order.lines.get_mut(&place).expect("it waits");
+            let units = units.min(line.waiting);
+            line.waiting -= units;
+            self.give(&mut order, &place, units);
         }
         (order.asked, order.asked_in_vain) = (wanted, None);
         if let (Some(deadline), Some(ttl)) = (order.deadline, event.ttl) {
             order.deadline = Some(deadline.min(now + ttl * SECOND));
         }
         let cancelled = self.settle(&mut order);
+        let barred = |place: &Place| growing.iter().find(|line| line.place == *place && !line.sellable());
         let line = |(place, quantity): &(Place, i64)| {
             let line = &order.lines[place];
             let little = (line.held() + line.released < *quantity).then_some("insufficient_stock");
             AnswerLine {
                 available: self.free(place) + line.held(),
-                reason: little,
+                reason: barred(place).and_then(|line| line.reason).or(little),
+                waiting: line.waiting,
                 ..self.answer_line(place, *quantity, line.held().min(*quantity))
             }
         };
@@ -205,6 +233,33 @@ impl World {
         let answer = order_answer(event, &order, outcome, reason, answered);
         self.orders.insert(event.order.clone(), order);
         Said::answered(answer)
+    }
+
+    /// What the order's own cart holds of rows that the order waits for, beyond what the change takes: it becomes the
+    /// order's before anybody else's.
+    fn left_of_the_cart(&self, event: &Created, order: &Claim, growing: &[Weighed]) -> Vec<(Place, i64)> {
+        let mut left = Vec::new();
+        for (place, line) in &order.lines {
+            let hold = self.cart_hold(event.cart.as_deref(), place);
+            if line.waiting > 0 && hold > 0 && self.barred(place).is_none() {
+                let taken = growing.iter().find(|line| line.place == *place).map_or(0, Weighed::gets);
+                left.push((place.clone(), self.free_with(place, hold) - taken));
+            }
+        }
+        left
+    }
+
+    /// Has units of a line wait: at the place that it has, or behind everybody.
+    fn wait(&mut self, order: &mut Claim, place: &Place, units: i64) {
+        if units == 0 {
+            return;
+        }
+        let line = order.lines.entry(place.clone()).or_default();
+        if line.waiting == 0 {
+            self.waited += 1;
+            line.waits_since = self.waited;
+        }
+        line.waiting += units;
     }
 
     /// An order without any unshipped unit is cancelled or shipped; says `cancelled` when it is that.
@@ -269,61 +324,56 @@ impl World {
         from_reserved + from_deducted
     }
 
-    /// Whatever became available goes to who waits for it, in the order of coming.
-    pub fn fill_waiting(&mut self, before: &BTreeMap<Place, Row>) -> Vec<Answer> {
-        let mut queue: Vec<(u64, String)> =
-            self.orders.iter().filter_map(|(name, order)| Some((order.waits_since?, name.clone()))).collect();
-        queue.sort();
-        let mut filled: Vec<(String, BTreeMap<Place, i64>)> = Vec::new();
-        let places: Vec<Place> = self.rows.keys().cloned().collect();
+    /// Whatever is available goes to who waits for it, row by row, in the order in which their lines began to.
+    pub fn fill_waiting(&mut self) -> Vec<Answer> {
+        let mut filled: Vec<(String, Vec<AnswerLine>)> = Vec::new();
+        let places: Vec<Place> = self.rows.keys().filter(|place| self.barred(place).is_none()).cloned().collect();
         for place in places {
-            let was = before.get(&place).map_or(0, |row| row.numbers.available());
-            let rose = self.rows[&place].numbers.available() > was;
-            if !rose || self.barred(&place).is_some() {
-                continue;
-            }
-            for (_, name) in &queue {
-                let mut order = self.orders.get(name).expect("it waits").clone();
-                let waiting = order.lines.get(&place).map_or(0, |line| line.waiting);
-                let got = waiting.min(self.free(&place));
+            let waits = |(name, order): (&String, &Claim)| {
+                let line = order.lines.get(&place).filter(|line| line.waiting > 0)?;
+                Some((line.waits_since, name.clone()))
+            };
+            let mut queue: Vec<(u64, String)> = self.orders.iter().filter_map(waits).collect();
+            queue.sort();
+            for (_, name) in queue {
+                let available = self.free(&place);
+                let mut order = self.orders[&name].clone();
+                let held = order.lines[&place].held();
+                let got = order.lines[&place].waiting.min(available);
                 if got == 0 {
-                    continue;
+                    break;
                 }
                 self.give(&mut order, &place, got);
-                order.lines.get_mut(&place).expect("it waits").waiting -= got;
+                let line = order.lines.get_mut(&place).expect("it waits");
+                line.waiting -= got;
+                let told = AnswerLine {
+                    place: place.clone(),
+                    requested: line.requested,
+                    granted: line.held().min(line.requested),
+                    available: held + available,
+                    waiting: line.waiting,
+                    reason: (line.waiting > 0).then_some("insufficient_stock"),
+                };
                 self.orders.insert(name.clone(), order);
-                match filled.iter_mut().find(|known| known.0 == *name) {
-                    Some(known) => drop(known.1.insert(place.clone(), got)),
-                    None => filled.push((name.clone(), BTreeMap::from([(place.clone(), got)]))),
+                match filled.iter_mut().find(|known| known.0 == name) {
+                    Some(known) => known.1.push(told),
+                    None => filled.push((name, vec![told])),
                 }
             }
         }
-        filled.into_iter().map(|(name, got)| self.answer_filled(name, &got)).collect()
+        filled.into_iter().map(|(name, lines)| self.answer_filled(name, lines)).collect()
     }
 
-    fn answer_filled(&mut self, name: String, got: &BTreeMap<Place, i64>) -> Answer {
-        let order = self.orders.get_mut(&name).expect("it was filled");
+    fn answer_filled(&self, name: String, lines: Vec<AnswerLine>) -> Answer {
+        let order = &self.orders[&name];
         let waits = order.lines.values().any(|line| line.waiting > 0);
-        if !waits {
-            order.waits_since = None;
-        }
-        let order = self.orders.get(&name).expect("it was filled");
-        let line = |(place, units): (&Place, &i64)| AnswerLine {
-            place: place.clone(),
-            requested: order.lines[place].requested,
-            granted: *units,
-            available: self.free(place),
-            waiting: order.lines[place].waiting,
-            reason: (order.lines[place].waiting > 0).then_some("insufficient_stock"),
-        };
-        let lines: Vec<AnswerLine> = got.iter().map(line).collect();
         Answer {
             kind: "order",
             reference: name.clone(),
-            request_version: order.version,
+            request_version: None,
             outcome: if waits { "partial" } else { "granted" },
             state: Some(order.state),
-            reason: first_reason(&lines),
+            reason: waits.then_some("insufficient_stock"),
             lines,
             expires_at: order.deadline,
         }
@@ -334,7 +384,7 @@ impl World {
 /// never less than was shipped. A line that does not grow asks for nothing more, also when it was granted in part.
 fn target(line: &Line, requested: i64) -> i64 {
     let all = requested - line.released;
-    let most = if requested <= line.requested { all.min(line.held()) } else { all };
+    let most = if requested <= line.requested { all.min(line.standing()) } else { all };
     most.max(line.shipped)
 }
 

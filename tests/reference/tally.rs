@@ -50,6 +50,11 @@ pub fn count(tally: &mut Tally, told: &Told, outcome: &Outcome) {
             Body::Changed { .. } => {}
             Body::Low { from, to, .. } => met(format!("level {from} to {to}")),
             Body::Answer(answer) => {
+                let of_another = announcement.cause.reference.as_ref() != Some(&answer.reference);
+                if answer.kind == "order" && of_another {
+                    met(format!("{} serves who waits: {}", announcement.cause.kind, answer.outcome));
+                    continue;
+                }
                 let told_before = if announcement.cause == told.cause { "" } else { " that waited" };
                 answered |= told_before.is_empty();
                 met(format!("{}{told_before}: {}", announcement.cause.kind, answer.outcome));
@@ -161,6 +166,11 @@ pub fn expected() -> Vec<String> {
     expected.extend(all(&ENDS, ": "));
     expected.extend(all(&WAITED, " that waited: "));
     expected.extend(all(&MOVEMENTS, " moves "));
+    for kind in
+        ["stock-received", "cart-updated", "order-cancelled", "order-created", "claim-expired", "sku-registered"]
+    {
+        expected.extend(["granted", "partial"].map(|outcome| format!("{kind} serves who waits: {outcome}")));
+    }
     for from in ["normal", "low", "critical", "out"] {
         let others = ["normal", "low", "critical", "out"].into_iter().filter(|to| *to != from);
         expected.extend(others.map(|to| format!("level {from} to {to}")));
