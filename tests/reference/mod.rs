@@ -2,7 +2,7 @@
 //! One event at a time, plain maps, a copy of every row before each event; it shares no rule with `domain`.
 //!
 //! [`inputs`] and [`outputs`] are what comes in and goes out, as plain data; [`model`] is the state and what is common to
-//! every event; [`orders`], [`fulfilment`], [`carts`], [`goods`] and [`levels`] are the sections of the contract.
+//! every event; [`orders`], [`waiting`], [`fulfilment`], [`carts`], [`goods`] and [`levels`] are the sections of the contract.
 //! [`convert`] alone knows the domain's types. [`compare`] runs the real core beside it over what [`generate`] makes up.
 //!
 //! Where the two differ the document decides who is wrong; where it says nothing, it gets a sentence.
@@ -21,6 +21,7 @@ pub mod model;
 mod orders;
 pub mod outputs;
 mod tally;
+mod waiting;
 
 use std::collections::BTreeMap;
 
