@@ -71,6 +71,8 @@ pub struct Effects {
     pub counted: BTreeSet<StockKey>,
     /// Claims that must be written.
     pub claims: BTreeSet<ClaimKey>,
+    /// Rows of which a claim gave back all that it had set aside, at some event. What it has of them again is held anew.
+    pub let_go: BTreeMap<ClaimKey, BTreeSet<StockKey>>,
     /// For each claim that was answered, where its last answer stands among the announcements.
     pub answers: BTreeMap<ClaimKey, usize>,
 }
@@ -102,7 +104,14 @@ impl<'a> Fold<'a> {
             reason: event.reason().cloned(),
             operator: event.operator().cloned(),
         };
-        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new(), shortage: None }
+        Work {
+            fold: self,
+            origin,
+            before: BTreeMap::new(),
+            filled: BTreeSet::new(),
+            held: BTreeSet::new(),
+            shortage: None,
+        }
     }
 }
 
@@ -122,6 +131,8 @@ pub(super) struct Work<'f, 'a> {
     before: BTreeMap<StockKey, Option<StockRow>>,
     /// The rows of which somebody who waited got units.
     filled: BTreeSet<StockKey>,
+    /// What claims that this event has touched had set aside before, as (claim, row).
+    held: BTreeSet<(ClaimKey, StockKey)>,
     /// What to tell of a row that this event leaves short.
     shortage: Option<AnnouncementBody>,
 }
@@ -165,7 +176,8 @@ impl<'a> Work<'_, 'a> {
         let Some(row) = self.row(key) else { return };
         let (on_hand, reserved) = (row.counters.on_hand, row.counters.reserved());
         if reserved > on_hand {
-            let claims = self.fold.books.holders_of(key, self.fold.now);
+            let Fold { now, books, effects, .. } = &*self.fold;
+            let claims = books.holders_of(key, *now, &effects.let_go);
             let body = AnnouncementBody::StockShortage {
                 key: key.clone(),
                 on_hand,
@@ -184,7 +196,10 @@ impl<'a> Work<'_, 'a> {
 
     /// Takes a claim out to change it; [`Work::put_claim`] brings it back.
     pub fn take_claim(&mut self, key: &ClaimKey) -> Option<Claim> {
-        self.fold.books.claims.remove(key)
+        let claim = self.fold.books.claims.remove(key)?;
+        let held = claim.lines.iter().filter(|(_, line)| line.reserved > 0);
+        self.held.extend(held.map(|(row, _)| (key.clone(), row.clone())));
+        Some(claim)
     }
 
     /// Brings a changed claim back and has it written.
@@ -248,7 +263,13 @@ impl<'a> Work<'_, 'a> {
     /// level changed, then what it leaves short, then the answer, and at last the answers to orders that waited and got
     /// units.
     pub fn finish(self, answer: Option<Answer>, filled: Vec<Answer>) {
-        let Self { fold, origin, before, filled: filled_rows, shortage } = self;
+        let Self { fold, origin, before, filled: filled_rows, held, shortage } = self;
+        for (claim, key) in held {
+            let line = fold.books.claims.get(&claim).and_then(|claim| claim.lines.get(&key));
+            if line.is_none_or(|line| line.reserved == 0) {
+                fold.effects.let_go.entry(claim).or_default().insert(key);
+            }
+        }
         for (key, previous) in before {
             fold.close_row(&origin, &key, previous, filled_rows.contains(&key));
         }

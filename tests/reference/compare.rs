@@ -105,6 +105,9 @@ impl Kept {
             let Some(claim) = books.claims.get(key) else { continue };
             for (row, line) in &claim.lines {
                 let place = (row.clone(), key.clone());
+                if effects.let_go.get(key).is_some_and(|rows| rows.contains(row)) {
+                    self.held_since.remove(&place);
+                }
                 if line.reserved > 0 {
                     self.held_since.entry(place).or_insert(now);
                 } else {
