@@ -77,6 +77,8 @@ pub struct Effects {
     pub claims: BTreeSet<ClaimKey>,
     /// Open differences that must be written; `None` for one that is settled.
     pub differences: BTreeMap<DifferenceKey, Option<Difference>>,
+    /// Rows of which a claim gave back all that it had set aside, at some event. What it has of them again is held anew.
+    pub let_go: BTreeMap<ClaimKey, BTreeSet<StockKey>>,
     /// For each claim that was answered, where its last answer stands among the announcements.
     pub answers: BTreeMap<ClaimKey, usize>,
 }
@@ -108,7 +110,14 @@ impl<'a> Fold<'a> {
             reason: event.reason().cloned(),
             operator: event.operator().cloned(),
         };
-        Work { fold: self, origin, before: BTreeMap::new(), filled: BTreeSet::new(), told: Vec::new() }
+        Work {
+            fold: self,
+            origin,
+            before: BTreeMap::new(),
+            filled: BTreeSet::new(),
+            held: BTreeSet::new(),
+            told: Vec::new(),
+        }
     }
 }
 
@@ -128,6 +137,8 @@ pub(super) struct Work<'f, 'a> {
     before: BTreeMap<StockKey, Option<StockRow>>,
     /// The rows of which somebody who waited got units.
     filled: BTreeSet<StockKey>,
+    /// What claims that this event has touched had set aside before, as (claim, row).
+    held: BTreeSet<(ClaimKey, StockKey)>,
     /// What is told besides changes of rows and answers.
     told: Vec<AnnouncementBody>,
 }
@@ -171,7 +182,8 @@ impl<'a> Work<'_, 'a> {
         let Some(row) = self.row(key) else { return };
         let (on_hand, reserved) = (row.counters.on_hand, row.counters.reserved());
         if reserved > on_hand {
-            let claims = self.fold.books.holders_of(key, self.fold.now);
+            let Fold { now, books, effects, .. } = &*self.fold;
+            let claims = books.holders_of(key, *now, &effects.let_go);
             let body = AnnouncementBody::StockShortage {
                 key: key.clone(),
                 on_hand,
@@ -190,7 +202,10 @@ impl<'a> Work<'_, 'a> {
 
     /// Takes a claim out to change it; [`Work::put_claim`] brings it back.
     pub fn take_claim(&mut self, key: &ClaimKey) -> Option<Claim> {
-        self.fold.books.claims.remove(key)
+        let claim = self.fold.books.claims.remove(key)?;
+        let held = claim.lines.iter().filter(|(_, line)| line.reserved > 0);
+        self.held.extend(held.map(|(row, _)| (key.clone(), row.clone())));
+        Some(claim)
     }
 
     /// Brings a changed claim back and has it written.
@@ -288,7 +303,13 @@ impl<'a> Work<'_, 'a> {
     /// level changed, then what else is told, then the answer, and at last the answers to orders that waited and got
     /// units.
     pub fn finish(self, answer: Option<Answer>, filled: Vec<Answer>) {
-        let Self { fold, origin, before, filled: filled_rows, told } = self;
+        let Self { fold, origin, before, filled: filled_rows, held, told } = self;
+        for (claim, key) in held {
+            let line = fold.books.claims.get(&claim).and_then(|claim| claim.lines.get(&key));
+            if line.is_none_or(|line| line.reserved == 0) {
+                fold.effects.let_go.entry(claim).or_default().insert(key);
+            }
+        }
         for (key, previous) in before {
             fold.close_row(&origin, &key, previous, filled_rows.contains(&key));
         }

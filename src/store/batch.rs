@@ -283,11 +283,17 @@ impl<'a> Pending<'a> {
             let remembered = (!claim.remembered.is_empty()).then(|| stored::encode_remembered(&claim.remembered));
             let row = ClaimRow { claim, remembered, answer: self.kept_answer(effects, key) };
             if claim.revision == 0 { &mut rows.new_claims } else { &mut rows.known_claims }.push(row);
-            let before = self.set_aside.get(key);
+            let (before, let_go) = (self.set_aside.get(key), effects.let_go.get(key));
             for (row, line) in &claim.lines {
                 match (line.reserved, before.and_then(|before| before.get(row)).copied().unwrap_or(0)) {
-                    (now, before) if now == before => {}
+                    (0, 0) => {}
                     (0, _) => rows.given_back.push((key, row)),
+                    // Written anew, for the time since when it is held.
+                    (now, before) if before > 0 && let_go.is_some_and(|rows| rows.contains(row)) => {
+                        rows.given_back.push((key, row));
+                        rows.set_aside.push((key, row, now));
+                    }
+                    (now, before) if now == before => {}
                     (now, _) => rows.set_aside.push((key, row, now)),
                 }
             }

@@ -46,6 +46,7 @@ pub(super) struct Check {
 
 /// Compares what stock rows and the lists of who waits say with what the lines of claims wait for, which `$waiting`
 /// selects as `reference, sku, location, waiting`.
+#[cfg(feature = "adapters")]
 macro_rules! waiting_against_claims {
     ($waiting:literal) => {
         concat!(
@@ -75,6 +76,7 @@ macro_rules! waiting_against_claims {
         )
     };
 }
+#[cfg(feature = "adapters")]
 pub(super) use waiting_against_claims;
 
 /// The checks that a statement can make, in SQL that every store understands. How JSON is read differs from store to

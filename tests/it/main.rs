@@ -74,6 +74,8 @@ mod on_postgres_nats;
 mod on_sqlite;
 #[cfg(feature = "adapters")]
 mod on_sqlite_local;
+#[path = "../reference/mod.rs"]
+mod reference;
 #[cfg(feature = "adapters")]
 mod relay;
 #[cfg(feature = "adapters")]

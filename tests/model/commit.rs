@@ -246,6 +246,10 @@ fn write(tables: &mut Tables, entries: &[Entry], judged: Judged, now: Timestamp)
         let mut claim = claim.clone();
         claim.revision += 1;
         let answer = given(tables, &judged, &claim.key, now);
+        // What it let go on the way it holds anew, if at all.
+        for row in judged.effects.let_go.get(&claim.key).into_iter().flatten() {
+            tables.set_aside.remove(&(row.clone(), claim.key.clone()));
+        }
         tables.put_claim(claim, answer, now);
     }
     for (row, list) in &judged.books.waiting {

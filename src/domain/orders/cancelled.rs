@@ -93,9 +93,10 @@ fn cancel_whole(work: &mut Work<'_, '_>, claim: &mut Claim) -> Result<Conclusion
 fn cancel_part(work: &mut Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Result<Conclusion, Broken> {
     let mut lines = Vec::with_capacity(parts.len());
     for part in parts {
+        let before = called_off(claim, &part.key);
         let units = claim.lines.get(&part.key).map_or(0, |line| further(line, part));
         lines.push(release(work, claim, &part.key, part.quantity, units)?);
-        note_part(claim, part);
+        note_part(claim, part, before);
     }
     close_if_done(claim);
     let cancelled = claim.state == ClaimState::Cancelled;
@@ -108,12 +109,13 @@ fn cancel_part(work: &mut Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Re
 fn call_off(work: &Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Conclusion {
     let had_lapsed = claim.lines.values().any(|line| line.lapsed > 0);
     for part in parts {
+        let before = called_off(claim, &part.key);
         if let Some(line) = claim.lines.get_mut(&part.key) {
             let units = further(line, part).min(line.lapsed);
             line.lapsed -= units;
             line.released += units;
         }
-        note_part(claim, part);
+        note_part(claim, part, before);
     }
     let outcome = if had_lapsed && claim.lines.values().all(|line| line.lapsed == 0) {
         claim.state = ClaimState::Cancelled;
@@ -125,10 +127,16 @@ fn call_off(work: &Work<'_, '_>, claim: &mut Claim, parts: &[Line]) -> Conclusio
     (Verdict::Applied, Some(answer(claim, outcome, None, lines)))
 }
 
-/// Keeps how much of a line was called off in parts. A line that the order does not have leaves no trace.
-fn note_part(claim: &mut Claim, part: &Line) {
+/// Units of a line that the parts so far called off.
+fn called_off(claim: &Claim, key: &StockKey) -> i64 {
+    claim.lines.get(key).map_or(0, ClaimLine::called_off)
+}
+
+/// Keeps how much of a line was called off in parts: `before` this one so much, and never more than the most that a part
+/// named, or a further part would pass for a repetition. A line that the order does not have leaves no trace.
+fn note_part(claim: &mut Claim, part: &Line, before: i64) {
     if let Some(line) = claim.lines.get_mut(&part.key).filter(|line| line.stands()) {
-        line.too_late = line.called_off().max(part.quantity) - line.released;
+        line.too_late = before.max(part.quantity) - line.released;
     }
 }
 

@@ -104,7 +104,19 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
+        // A statement that nobody waits for any more may make its journal anew while the folder is emptied; it finds no
+        // place once the folder is gone.
+        let is_filled_again = |removed: &io::Result<()>| {
+            removed.as_ref().is_err_and(|error| error.kind() == ErrorKind::DirectoryNotEmpty)
+        };
+        let mut removed = fs::remove_dir_all(&self.folder);
+        for _ in 1..ATTEMPTS {
+            if !is_filled_again(&removed) {
+                break;
+            }
+            removed = fs::remove_dir_all(&self.folder);
+        }
+        if let Err(error) = removed {
             tracing::warn!(folder = %self.folder.display(), %error, "what is left of a backup could not be removed");
         }
     }

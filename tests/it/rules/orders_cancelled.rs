@@ -227,3 +227,19 @@ async fn a_part_with_a_line_that_the_order_does_not_have_is_answered_once() {
     assert_eq!(send_one(&mut shop, super::retold(&part)).await, "ignored");
     assert_eq!(told(&shop, "O-1").await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_further_part_counts_in_full_whatever_earlier_parts_could_not_give_back() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    // Refused: the first part gives nothing back. Then the order is tried anew.
+    send_one(&mut shop, ordered("O-1", &[("A", 50)])).await;
+    send_one(&mut shop, cancelled_part("O-1", &[("A", 3)])).await;
+    send_one(&mut shop, version("O-1", 1, &[("A", 10)])).await;
+    let parts = [6, 8].map(|units| cancelled_part("O-1", &[("A", units)]));
+    for (part, left) in parts.iter().zip([6, 8]) {
+        assert_eq!(send_one(&mut shop, part.clone()).await, "applied");
+        assert_eq!(shop.units("A").await.0, left);
+        assert_eq!(send_one(&mut shop, super::retold(part)).await, "ignored");
+    }
+    shop.assert_sound().await;
+}

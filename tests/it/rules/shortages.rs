@@ -69,6 +69,24 @@ async fn what_the_same_batch_changed_of_holders_is_told() {
 }
 
 #[tokio::test]
+async fn what_was_let_go_and_taken_again_is_held_anew_also_within_a_batch() {
+    let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10)]).await;
+    for holder in [cart("C-1", 1, &[("A", 2)]), ordered("O-1", &[("A", 3)])] {
+        send_one(&mut shop, holder).await;
+        shop.pass(1).await;
+    }
+    let now = moment(&shop).await;
+    let again = vec![cart("C-1", 2, &[]), cart("C-1", 3, &[("A", 2)]), counted("N-1", "A", 1, &now)];
+    assert_eq!(send(&mut shop, again).await, ["applied"; 3]);
+    shop.pass(1).await;
+    let now = moment(&shop).await;
+    assert_eq!(send_one(&mut shop, counted("N-2", "A", 2, &now)).await, "applied");
+    let newest_first = ["A 1 of 5, 4 short: cart C-1 2; order O-1 3", "A 2 of 5, 3 short: cart C-1 2; order O-1 3"];
+    assert_eq!(shortages(&shop).await, newest_first, "in the batch, and by what is kept of it");
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
 async fn a_shortage_names_a_thousand_claims_at_most_and_the_newest_of_them() {
     let mut shop = stocked_with(deducting_on(DeductOn::Shipped), &[("A", 2_000)]).await;
     let order = |number: i64| ordered(&format!("O-{number:04}"), &[("A", 1)]);

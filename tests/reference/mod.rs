@@ -1,0 +1,69 @@
+//! The reference of the rules: a second implementation of docs/semantics.md, written from it alone and deliberately naive.
+//! One event at a time, plain maps, a copy of every row before each event; it shares no rule with `domain`.
+//!
+//! [`inputs`] and [`outputs`] are what comes in and goes out, as plain data; [`model`] is the state and what is common to
+//! every event; [`orders`], [`waiting`], [`fulfilment`], [`carts`], [`goods`] and [`levels`] are the sections of the contract.
+//! [`convert`] alone knows the domain's types. [`compare`] runs the real core beside it over what [`generate`] makes up.
+//!
+//! Where the two differ the document decides who is wrong; where it says nothing, it gets a sentence.
+
+mod carts;
+mod compare;
+pub mod convert;
+mod equality;
+mod fulfilment;
+mod generate;
+mod goods;
+mod histories;
+pub mod inputs;
+mod levels;
+pub mod model;
+mod orders;
+pub mod outputs;
+mod tally;
+mod waiting;
+
+use std::collections::BTreeMap;
+
+use holdfast::domain::event::Envelope;
+use holdfast::domain::rules::Rules;
+use holdfast::domain::words::Timestamp;
+
+/// What is left of a history, for whoever runs the same one on something larger than a fold.
+#[derive(Debug)]
+pub struct Final {
+    /// Stock rows.
+    pub stock: BTreeMap<inputs::Place, model::Row>,
+    /// Carts, orders and receipts.
+    pub claims: convert::SeenClaims,
+    /// What each event ended with, in the order of the events.
+    pub ended: Vec<outputs::Ended>,
+    /// The ledger, in order.
+    pub movements: Vec<outputs::Movement>,
+    /// Everything that was told, in order; the answers are among it.
+    pub announcements: Vec<outputs::Announcement>,
+}
+
+/// Applies events in the order in which they were committed, each with the instant of its transaction, to an empty shop. A
+/// repetition of an identity is a duplicate, or a dead letter where its content differs; whether a day or a time is
+/// believed at all is not asked here.
+pub fn fold<'a>(rules: &Rules, committed: impl IntoIterator<Item = (&'a Envelope, Timestamp)>) -> Final {
+    let mut world = model::World::new(convert::settings(rules));
+    let mut seen: BTreeMap<(String, String), inputs::Input> = BTreeMap::new();
+    let (mut ended, mut movements, mut announcements) = (Vec::new(), Vec::new(), Vec::new());
+    for (envelope, now) in committed {
+        let told = convert::told(envelope);
+        let identity = (told.cause.source.clone(), told.cause.id.clone());
+        if let Some(known) = seen.get(&identity) {
+            let same = *known == told.input;
+            ended.push(if same { outputs::Ended::Duplicate } else { outputs::Ended::DeadLettered("payload_conflict") });
+            continue;
+        }
+        seen.insert(identity, told.input.clone());
+        let outcome = world.apply(&told, now.0);
+        ended.push(outcome.ended);
+        movements.extend(outcome.movements);
+        announcements.extend(outcome.announcements);
+    }
+    Final { claims: convert::claims(&world), stock: world.rows, ended, movements, announcements }
+}
