@@ -1,6 +1,9 @@
 //! The integration tests: one binary, so that they are linked once.
 
-#![expect(clippy::duplicate_mod, reason = "the tests of an adapter stand once and are compiled below every adapter")]
+#![cfg_attr(
+    feature = "adapters",
+    expect(clippy::duplicate_mod, reason = "the tests of an adapter stand once and are compiled below every adapter")
+)]
 
 #[cfg(feature = "adapters")]
 mod batch_cost;

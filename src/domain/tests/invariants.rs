@@ -238,7 +238,9 @@ fn assert_waiting(shelf: &Shelf, rules: &Rules) {
 
 /// One event changes a row at most once and answers an order, cart or stock event at most once.
 fn assert_answers(shelf: &Shelf) {
-    let mut told: HashMap<(&str, Option<&StockKey>, Option<&Reference>, &str), usize> = HashMap::new();
+    // The cause, the row or the reference, and what was told of it.
+    type Place<'a> = (&'a str, Option<&'a StockKey>, Option<&'a Reference>, &'a str);
+    let mut told: HashMap<Place<'_>, usize> = HashMap::new();
     for announcement in &shelf.announcements {
         let (key, reference, what) = match &announcement.body {
             AnnouncementBody::StockChanged { key, .. } => (Some(key), None, "change"),
