@@ -115,11 +115,14 @@ impl World {
         }
         let refuse = |reason, could_have| refuse_row(count, place, quantity, could_have, reason);
         let Some(row) = self.rows.get(place) else { return refuse("unknown_sku", 0) };
-        let before = |entry: &&(Place, i64, i64)| entry.0 == *place && entry.1 <= counted_at;
-        let recorded_before: Vec<i64> = self.ledger.iter().filter(before).map(|entry| entry.2).collect();
-        // A row that is younger than its count is counted as it stands, and so is one that is counted just now.
-        let as_it_stands = recorded_before.is_empty() || counted_at >= now;
-        let was = if as_it_stands { row.numbers.on_hand } else { recorded_before.iter().sum() };
+        let of_row: Vec<&(Place, i64, i64)> = self.ledger.iter().filter(|entry| entry.0 == *place).collect();
+        // Where the clock was set back, what came later may be recorded earlier: the newest entry by then says what was.
+        let newest = of_row.iter().rposition(|entry| entry.1 <= counted_at);
+        let was = match newest {
+            Some(newest) if counted_at < now => of_row[..=newest].iter().map(|entry| entry.2).sum(),
+            // A row that is younger than its count is counted as it stands, and so is one that is counted just now.
+            Some(_) | None => row.numbers.on_hand,
+        };
         if row.numbers.on_hand + quantity - was < 0 {
             return refuse("insufficient_stock", self.free(place));
         }

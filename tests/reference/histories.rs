@@ -211,7 +211,7 @@ fn a_deadline_ends_the_waiting_too() {
 }
 
 #[test]
-fn an_identity_counts_once_and_its_other_content_is_a_dead_letter() {
+fn what_was_committed_is_folded_in_its_order_and_told_again_changes_nothing() {
     let told = |order: &str| Envelope {
         cause: Arc::new(Cause {
             event_type: EventType::OrderConfirmed,
@@ -229,7 +229,7 @@ fn an_identity_counts_once_and_its_other_content_is_a_dead_letter() {
     let (first, other) = (told("O-1"), told("O-2"));
     let committed = [&first, &first, &other].map(|envelope| (envelope, Timestamp(START)));
     let left = super::fold(&Rules::default(), committed);
-    assert_eq!(left.ended, [Ended::Applied, Ended::Duplicate, Ended::DeadLettered("payload_conflict")]);
+    assert_eq!(left.ended, [Ended::Applied, Ended::Ignored, Ended::Applied]);
     assert_eq!(left.claims[&("order", "O-1".to_owned())].state, "awaited");
     assert!(left.stock.is_empty() && left.movements.is_empty() && left.announcements.is_empty());
 }

@@ -3,6 +3,9 @@
 #[path = "../model/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "tests ask more of the model than a simulation does")]
 mod model;
+#[path = "../reference/mod.rs"]
+#[allow(dead_code, reason = "tests ask more of the reference than a simulation does")]
+mod reference;
 mod report;
 #[path = "mod.rs"]
 #[allow(dead_code, reason = "its tests stand in the integration tests")]
@@ -17,8 +20,9 @@ use holdfast::planted_bug::{self, PlantedBug};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use report::{Finding, Summary};
+use simulation::reference::same_core;
 use simulation::run::Simulator;
-use simulation::{case_of, reference, shrink};
+use simulation::{case_of, shrink};
 
 /// From how many seeds on every fault must have happened.
 const SEEDS_FOR_ALL_FAULTS: u64 = 1_000;
@@ -73,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn run(from: u64, seeds: u64, keeps_lines: bool) -> Summary {
-    let simulator = Simulator::new(reference::same_core);
+    let simulator = Simulator::new(same_core);
     let bar = ProgressBar::new(seeds);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {msg} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 
 use holdfast::domain::announce::Announcement;
+use holdfast::domain::claim::Claim;
 use holdfast::domain::verdict::Verdict;
 use holdfast::ports::{DeadLetterReason, Entry, Outcome};
 
 use super::{Checked, Evidence, is_expiry};
+use crate::reference::{self as naive, convert};
 use crate::simulation::director::SUBMITTED;
-use crate::simulation::reference::{Reference, State, plain};
+use crate::simulation::reference::{Applied, Reference, State, plain};
 use crate::simulation::world::position;
 
 /// I4. A record may be delivered any number of times and be found a duplicate; an event whose identity is known has come to
@@ -94,7 +96,25 @@ pub(super) fn is_the_reference(evidence: &Evidence, reference: Reference) -> Che
     in_order("announcement", &found, &announcements, |_| String::new())?;
     by_key("row", &evidence.tables.stock, &stock)?;
     let found = evidence.tables.claims.values().map(|kept| plain(&kept.claim)).collect();
-    by_key("claim", &found, &claims)
+    by_key("claim", &found, &claims)?;
+    is_the_naive_one(evidence, &applied)
+}
+
+/// I8 by the naive model, which shares no rule with the core.
+fn is_the_naive_one(evidence: &Evidence, applied: &[Applied]) -> Checked {
+    let naive = naive::fold(&evidence.rules, applied.iter().map(|it| (&it.envelope, it.now)));
+    let name = |index: usize| applied.get(index).map(|it| format!("{:?}", it.envelope.cause)).unwrap_or_default();
+    let found: Vec<_> = applied.iter().map(|applied| convert::ended(applied.verdict)).collect();
+    in_order("end by the naive model", &found, &naive.ended, name)?;
+    let outbox = evidence.journal.iter().filter_map(|transaction| transaction.outbox.as_ref());
+    let found: Vec<_> = outbox.flat_map(|batch| batch.announcements.iter().map(convert::announcement)).collect();
+    in_order("announcement by the naive model", &found, &naive.announcements, |_| String::new())?;
+    let found = evidence.tables.stock.values().map(|row| (convert::place(&row.key), convert::row(row))).collect();
+    by_key("row by the naive model", &found, &naive.stock)?;
+    let name = |claim: &Claim| (claim.key.kind.as_str(), claim.key.reference.to_string());
+    let claims = evidence.tables.claims.values().map(|kept| &kept.claim);
+    let found = claims.map(|claim| (name(claim), convert::claim(claim))).collect();
+    by_key("claim by the naive model", &found, &naive.claims)
 }
 
 fn in_order<T: Debug + PartialEq>(what: &str, found: &[T], expected: &[T], name: impl Fn(usize) -> String) -> Checked {
