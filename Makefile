@@ -54,7 +54,7 @@ test: setup servers lint ## Lint, run every test against real servers, print the
 	$(PYTHON) tools/check_compose.py
 
 simulate: toolchain ## Run the core under every fault that one thread can make (SEEDS=... ARGS=...)
-	cargo run --release --features simulation --bin simulate -- --seeds $(SEEDS) --json target/reports/simulate.json $(ARGS)
+	cargo run --release --no-default-features --features simulation --bin simulate -- --seeds $(SEEDS) --json target/reports/simulate.json $(ARGS)
 
 lint: ## Check format and lints
 	cargo fmt --check
