@@ -206,9 +206,10 @@ fn due(tables: &Tables) -> Option<String> {
     Some(format!("{} {}", due.key.kind.as_str(), due.key.reference))
 }
 
-/// Leaves everything alone for longer than anything is kept, twice: what is swept then is news of that day.
+/// Leaves everything alone for longer than anything is kept, three times: an event whose time was ahead may come into its
+/// own first, then what it reserved is swept, and each is news of its day.
 async fn age(world: &Arc<World>) {
-    for _ in 0..2 {
+    for _ in 0..3 {
         world.move_clock(AGING_SECONDS);
         if come_to_rest(world).await.is_none() {
             return;
