@@ -11,8 +11,6 @@ pub enum Ended {
     Refused(Option<&'static str>),
     /// Stale, or the same fact again.
     Ignored,
-    /// Its identity was seen before.
-    Duplicate,
     /// It cannot be believed.
     DeadLettered(&'static str),
 }

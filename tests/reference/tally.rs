@@ -69,7 +69,7 @@ pub fn count(tally: &mut Tally, told: &Told, outcome: &Outcome) {
         Ended::Ignored => met(format!("{kind}: nothing")),
         Ended::DeadLettered(reason) => met(format!("{kind}: {reason}")),
         Ended::Applied if !answered => met(format!("{kind}: silently")),
-        Ended::Applied | Ended::Refused(_) | Ended::Duplicate => {}
+        Ended::Applied | Ended::Refused(_) => {}
     }
     for movement in &outcome.movements {
         met(format!("{} moves {}", movement.cause.kind, movement.kind));

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use holdfast::domain::rules::Rules;
 use holdfast::ports::Outcome;
@@ -129,6 +130,11 @@ async fn killed_and_come_back(bus: &'static str) {
         }
         let acting = servers.clone();
         tokio::task::spawn_blocking(move || acting.act(Action::Start, server)).await.expect("a start");
+        // Started is not yet answering, on a busy machine for longer than a publisher waits.
+        let started = Instant::now();
+        while !installation.output(&["topics", "check"]).status.success() {
+            assert!(started.elapsed() < Duration::from_secs(120), "{bus} does not answer");
+        }
     }
     installation.wait_until_handled(identities).await;
     worker.wait_for("/readyz", 200).await;
