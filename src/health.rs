@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How often a loop shows that it turns while something else has not answered.
+const TURN: Duration = Duration::from_secs(1);
 /// The turn of a loop that has ended as it should.
 const ENDED: u64 = u64::MAX;
 
@@ -62,6 +64,18 @@ impl Pulse {
     pub fn turn(&self) {
         // Milliseconds since the start fit for half a billion years.
         self.turned_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Waits for something that has a pulse of its own, and turns meanwhile: that the engine waits for the database is
+    /// told by the engine. As cancel-safe as `work`.
+    pub async fn turn_while<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            match tokio::time::timeout(TURN, work.as_mut()).await {
+                Ok(done) => return done,
+                Err(_) => self.turn(),
+            }
+        }
     }
 }
 

@@ -5,23 +5,18 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::direct::{DirectSubmitter, SubmitError};
+use crate::bus::direct::DirectSubmitter;
 use crate::domain::event::{Cause, ClaimExpired, Envelope, Event, EventType, ToldAt, Trace};
 use crate::health::Pulse;
 use crate::metrics::Metrics;
 use crate::ports::{Delivery, DueClaim, Outcome, Store, StoreError};
 use crate::retry::{Delays, RetryPolicy};
-use crate::wire::identity::{event_key, fingerprint};
+use crate::wire::identity::{OWN_SOURCE, event_key, fingerprint};
 
 /// How often due claims are looked for: well within the 5 s in which the contract wants them swept.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many claims one round takes; a full round is followed by the next at once.
 const MOST_CLAIMS: usize = 500;
-/// How often the loop shows that it turns while the engine has not answered: it waits for the database as long as that
-/// is away, and its own pulse tells of that.
-const TURN: Duration = Duration::from_secs(1);
-/// The source of events of our own.
-pub const OWN_SOURCE: &str = "holdfast";
 
 /// What a sweeper works with.
 pub struct Parts<S> {
@@ -87,20 +82,9 @@ impl<S: Store> Sweeper<S> {
             return Ok(0);
         }
         let deliveries = due.into_iter().map(|claim| Delivery::Command(Box::new(expiry(claim)))).collect();
-        let mut submitted = std::pin::pin!(self.parts.submitter.submit(deliveries));
-        let answered = loop {
-            match tokio::time::timeout(TURN, submitted.as_mut()).await {
-                Ok(answered) => break answered,
-                Err(_) => self.parts.pulse.turn(),
-            }
-        };
-        match answered {
-            // A claim that stays due is looked at again after the usual wait, not at once.
-            Ok(outcomes) => Ok(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count()),
-            Err(error @ (SubmitError::Busy | SubmitError::Closed | SubmitError::Unanswered)) => {
-                Err(StoreError::Transient(error.to_string()))
-            }
-        }
+        let outcomes = self.parts.pulse.turn_while(self.parts.submitter.submit(deliveries)).await?;
+        // A claim that stays due is looked at again after the usual wait, not at once.
+        Ok(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::bus::local::{LocalLog, LocalPublisher, LocalTail, LocalTailSettings};
 use crate::bus::nats::{NatsConnection, NatsPublisher, NatsTail, NatsTailSettings};
 use crate::bus::tail::TailStart;
 use crate::config::{BusAddress, KafkaAddress, NatsAddress};
-use crate::sweeper::OWN_SOURCE;
+use crate::wire::identity::OWN_SOURCE;
 use crate::wire::sequence::sequence_number;
 
 /// How a Kafka cluster is reached.

@@ -35,8 +35,9 @@ use crate::ports::{SourceStatus, Store};
 use crate::reconcile::{self, Reconciler};
 use crate::relay::{self, Relay};
 use crate::store::AnyStore;
-use crate::sweeper::{self, OWN_SOURCE, Sweeper};
+use crate::sweeper::{self, Sweeper};
 use crate::wire::decode::Decoder;
+use crate::wire::identity::OWN_SOURCE;
 use crate::wire::schemas::KnownSchemas;
 use crate::wire::shown::Showcase;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::ports::{BatchLimit, Delivery, Outcome, Source, SourceError};
+use crate::ports::{BatchLimit, Delivery, Outcome, Source, SourceError, StoreError};
 
 /// What a delivery costs beside its payload, in bytes: its envelope, headers and place in the queue.
 const DELIVERY_OVERHEAD_BYTES: usize = 512;
@@ -40,6 +40,15 @@ pub enum SubmitError {
     /// submitted again under the same ids.
     #[error("the worker stopped before it could say how the work ended")]
     Unanswered,
+}
+
+impl From<SubmitError> for StoreError {
+    /// For work of our own: it is handed in again, under the same ids.
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Busy | SubmitError::Closed | SubmitError::Unanswered => Self::Transient(error.to_string()),
+        }
+    }
 }
 
 /// A queue's two ends.

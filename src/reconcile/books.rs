@@ -6,7 +6,7 @@ use crate::domain::words::{StockKey, Timestamp};
 use crate::health::Pulse;
 use crate::ports::{AuditPage, Audited, Delivery, Outcome, Store, StoreError};
 
-use super::commands::{command, hand_in};
+use super::commands::command;
 
 /// The name of the job, and what its events say they compare with.
 pub(super) const BOOKS: &str = "books";
@@ -60,7 +60,7 @@ impl BooksRound {
         let compare = |it: &&Audited| -> Delivery {
             command(BOOKS, self.started, &it.row.key, BOOKS, ReconciliationTask::CompareBooks)
         };
-        let outcomes = hand_in(submitter, pulse, suspects.iter().map(compare).collect()).await?;
+        let outcomes = pulse.turn_while(submitter.submit(suspects.iter().map(compare).collect())).await?;
         for (it, _) in suspects.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied) {
             let findings = it.audit.said.map(|said| said.findings(&it.row, self.ignore_cart_holds)).unwrap_or_default();
             if findings.is_empty() {

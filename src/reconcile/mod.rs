@@ -203,7 +203,7 @@ async fn outside_round(
     pulse: &Pulse,
     metrics: &Metrics,
 ) -> Option<OutsideRound> {
-    match commands::turning(pulse, place.read()).await {
+    match pulse.turn_while(place.read()).await {
         Ok(figures) => Some(OutsideRound::new(started, terms.clone(), figures)),
         Err(error) => {
             metrics.retry("figures");

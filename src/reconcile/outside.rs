@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::commands::{command, hand_in};
+use super::commands::command;
 use super::figures::{Figures, FiguresError};
 use super::{endpoint, passing, snapshot};
 use crate::bus::direct::DirectSubmitter;
@@ -193,7 +193,7 @@ impl OutsideRound {
                 deliveries.push(command(&job, self.started, &it.row.key, &self.terms.source, task));
             }
         }
-        let outcomes = hand_in(submitter, pulse, deliveries).await?;
+        let outcomes = pulse.turn_while(submitter.submit(deliveries)).await?;
         self.report.rows += compared;
         for ((key, ours, comparison), outcome) in suspects.iter().zip(outcomes) {
             let is_changed = outcome == Outcome::Applied;
@@ -266,7 +266,7 @@ impl OutsideRound {
                 }
             }
         }
-        let outcomes = hand_in(submitter, pulse, deliveries).await?;
+        let outcomes = pulse.turn_while(submitter.submit(deliveries)).await?;
         for (key, outcome) in taken.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Applied => self.report.adjusted += 1,

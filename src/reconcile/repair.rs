@@ -1,7 +1,7 @@
 //! Rows rebuilt from our own books, each by one event under its lock.
 
 use super::books::{BOOKS, PAGE};
-use super::commands::{command, hand_in};
+use super::commands::command;
 use super::passing;
 use crate::bus::direct::DirectSubmitter;
 use crate::domain::event::ReconciliationTask;
@@ -106,7 +106,7 @@ pub async fn mend(
     for _ in 0..MOST_LOOKS {
         let task = ReconciliationTask::Rebuild { version, decision: decision.clone() };
         let delivery = command(&format!("rebuild:{version}"), round, key, BOOKS, task);
-        let outcomes = hand_in(submitter, pulse, vec![delivery]).await?;
+        let outcomes = pulse.turn_while(submitter.submit(vec![delivery])).await?;
         match outcomes.first() {
             Some(Outcome::Applied | Outcome::Duplicate) => return Ok(Mended::Done),
             Some(Outcome::Refused(Some(_))) => {}

@@ -10,6 +10,9 @@ use crate::domain::event::{Cause, Event, EventKey, Fingerprint, Policy, Reconcil
 use crate::domain::reconciliation::Decision;
 use crate::domain::words::{Day, Line, StockKey, Timestamp};
 
+/// The source of events of our own, and of what we publish.
+pub const OWN_SOURCE: &str = "holdfast";
+
 /// The key of an id: the bytes of a UUID, so that time-ordered ids stay ordered; of any other id a digest. Only the
 /// canonical form counts as a UUID: ids are opaque, and two spellings of one UUID are two ids.
 pub fn event_key(id: &str) -> EventKey {
