@@ -44,6 +44,10 @@ mod local_source;
 mod local_support;
 #[cfg(feature = "adapters")]
 mod market;
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(dead_code, unused_imports, reason = "only the simulation looks at the journal of the model store")
+)]
 #[path = "../model/mod.rs"]
 mod model;
 #[cfg(feature = "adapters")]
