@@ -21,7 +21,8 @@ pub(super) enum DayStatus {
     /// Too many days are open to open another old one. Passes when one of them is dropped, so that it is never
     /// remembered.
     Crowded,
-    /// It has not come.
+    /// It has not come and was never heard of. A day whose keys are kept stays open when the clock is set back behind it:
+    /// they still tell what is known.
     Ahead,
 }
 

@@ -170,9 +170,9 @@ fn days(tables: &Tables, entries: &[Entry], retention: &Retention) -> BTreeMap<D
     let status = |day: Day| {
         let status = match tables.days.get(&day) {
             _ if day < FIRST_DAY || day > LAST_DAY => DayStatus::Closed,
-            _ if day.0 > today.0 + DAYS_AHEAD => DayStatus::Ahead,
             Some(known) if known.is_dropped => DayStatus::Closed,
             Some(_) => DayStatus::Open,
+            None if day.0 > today.0 + DAYS_AHEAD => DayStatus::Ahead,
             None if open < most || today.0 - day.0 <= retention.inbox_keep_days => {
                 open += 1;
                 DayStatus::Open

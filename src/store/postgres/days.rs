@@ -132,7 +132,6 @@ impl PostgresStore {
         for day in days {
             let status = match instant::write_day(*day) {
                 None => DayStatus::Closed,
-                Some(_) if day.0 > instant::read_day(today).0 + DAYS_AHEAD => DayStatus::Ahead,
                 Some(date) => self.open_day(&mut transaction, date, today, &mut open).await?,
             };
             opened.push((*day, status));
@@ -158,6 +157,7 @@ impl PostgresStore {
         match known {
             Some(Some(_)) => return Ok(DayStatus::Closed),
             Some(None) => {}
+            None if instant::read_day(date).0 > instant::read_day(today).0 + DAYS_AHEAD => return Ok(DayStatus::Ahead),
             None if !filing::has_room(
                 instant::read_day(date),
                 instant::read_day(today),

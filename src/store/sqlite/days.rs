@@ -42,7 +42,6 @@ async fn look_up_days(
     for day in days {
         let status = match known.get(&day) {
             _ if instant::write_day(day).is_none() => DayStatus::Closed,
-            _ if day.0 > today.0 + DAYS_AHEAD => DayStatus::Ahead,
             Some(known) if known.dropped => DayStatus::Closed,
             Some(known) => {
                 if known.last_written_on < today {
@@ -50,6 +49,7 @@ async fn look_up_days(
                 }
                 DayStatus::Open
             }
+            None if day.0 > today.0 + DAYS_AHEAD => DayStatus::Ahead,
             None => {
                 unheard.push(day);
                 continue;

@@ -269,6 +269,24 @@ async fn what_took_effect_is_a_duplicate_although_the_clock_was_set_back() {
 }
 
 #[tokio::test]
+async fn what_took_effect_is_a_duplicate_although_the_clock_was_set_back_behind_its_day() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let today = shop.store.outbox_status().await.expect("a clock").now;
+    let in_three_days = today.plus_seconds(3 * 86_400);
+    let at =
+        |time| with(ordered("O-1", &[("A", 1)]), json!({"id": "e-1", "time": holdfast::wire::instant::format(time)}));
+    assert_eq!(send_one(&mut shop, at(today)).await, "applied");
+    // As it would stand had the clock been three days ahead until now.
+    shop.tamper(Tampering::DayMoved { from: today.day(), to: in_three_days.day() }).await;
+    let mut other = Shop::at(shop.url.clone(), Default::default()).await;
+    assert_eq!(other.deliver(vec![record(at(in_three_days).to_string().into_bytes())]).await, [Outcome::Duplicate]);
+    // What was never heard of stays impossible there.
+    let new = with(at(in_three_days), json!({"id": "e-2"}));
+    assert_eq!(send_one(&mut other, new).await, "dead_lettered impossible_time");
+    assert_eq!(shop.units("A").await, (9, 0, 0, 9));
+}
+
+#[tokio::test]
 async fn a_key_is_filed_by_the_time_inside_the_id_then_the_events_own_then_the_brokers() {
     let mut shop = stocked(&[("A", 10)]).await;
     let v7 = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_767_225_600 + 3_600, 0)).to_string();

@@ -188,6 +188,8 @@ pub enum Tampering<'a> {
     HeldLonger { seconds: i64 },
     /// Says when the keys of a day were written to last.
     DayWritten { day: Day, on: Day },
+    /// Files all keys of a day under another one that was never open.
+    DayMoved { from: Day, to: Day },
     /// Drops a day that was never open.
     DayDropped { day: Day },
     /// Makes all batches so many seconds old.

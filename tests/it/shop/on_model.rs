@@ -85,6 +85,15 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         Tampering::DayWritten { day, on } => {
             tables.days.entry(*day).and_modify(|open| open.last_written_on = *on);
         }
+        Tampering::DayMoved { from, to } => {
+            let moved = tables.days.remove(from).expect("the day is open");
+            tables.days.insert(*to, moved);
+            let moved: Vec<_> = tables.inbox.keys().filter(|(day, ..)| day == from).cloned().collect();
+            for identity in moved {
+                let seen = tables.inbox.remove(&identity).expect("it was there");
+                tables.inbox.insert((*to, identity.1, identity.2), seen);
+            }
+        }
         Tampering::DayDropped { day } => {
             tables.days.insert(*day, OpenDay { last_written_on: *day, is_dropped: true });
         }

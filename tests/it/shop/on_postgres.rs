@@ -28,7 +28,7 @@ impl OnPostgres {
 
     /// Changes a database behind the back of its stores.
     pub async fn tamper(url: &str, statement: &str) {
-        sqlx::query(AssertSqlSafe(statement.to_owned()))
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
             .execute(&mut connection(url).await)
             .await
             .unwrap_or_else(|error| panic!("{statement}: {error}"));

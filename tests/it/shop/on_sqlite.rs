@@ -47,7 +47,7 @@ impl OnSqlite {
 
     /// Changes a file behind the back of its stores.
     pub async fn tamper(file: &str, statement: &str) {
-        sqlx::query(AssertSqlSafe(statement.to_owned()))
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
             .execute(&mut Self::connection(file).await)
             .await
             .unwrap_or_else(|error| panic!("{statement}: {error}"));

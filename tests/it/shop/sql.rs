@@ -26,6 +26,8 @@ pub struct Dialect {
     pub instant: fn(Timestamp) -> String,
     /// An instant so many seconds later than another one.
     pub later: fn(&str, i64) -> String,
+    /// Makes room for the keys of a day that was never open.
+    pub room_for_day: fn(Day) -> String,
     /// The database's clock.
     pub now: &'static str,
 }
@@ -39,6 +41,10 @@ impl Dialect {
         day: |day| format!("(date '1970-01-01' + {})", day.0),
         instant: |instant| format!("(timestamptz '1970-01-01 00:00+00' + {} * interval '1 microsecond')", instant.0),
         later: |instant, seconds| format!("({instant} + {seconds} * interval '1 second')"),
+        room_for_day: |day| {
+            let bounds = [day.0, day.0 + 1].map(|day| format!("date '1970-01-01' + {day}"));
+            format!("create table inbox_moved partition of inbox for values from ({}) to ({})", bounds[0], bounds[1])
+        },
         now: "clock_timestamp()",
     };
 
@@ -50,6 +56,7 @@ impl Dialect {
         day: |day| day.0.to_string(),
         instant: |instant| instant.0.to_string(),
         later: |instant, seconds| format!("({instant} + {seconds} * 1000000)"),
+        room_for_day: |_| "select 1".to_owned(),
         now: "cast(unixepoch('subsec') * 1000000 as integer)",
     };
 
@@ -71,6 +78,12 @@ impl Dialect {
             }
             Tampering::DayWritten { day: of, on } => {
                 format!("update inbox_day set last_written_on = {} where event_day = {}", day(*on), day(*of))
+            }
+            Tampering::DayMoved { from, to } => {
+                let moves = ["inbox", "inbox_day"].map(|table| {
+                    format!("update {table} set event_day = {} where event_day = {}", day(*to), day(*from))
+                });
+                format!("{}; {}", (self.room_for_day)(*to), moves.join("; "))
             }
             Tampering::DayDropped { day: of } => {
                 format!("insert into inbox_day values ({0}, {0}, {1})", day(*of), from_now(0))
