@@ -82,7 +82,7 @@ impl World {
         if mismatch {
             return refuse("version_mismatch", could_have);
         }
-        if event.mode != "increase" && result < numbers.reserved() {
+        if result < numbers.reserved() {
             return refuse("insufficient_stock", could_have);
         }
         if event.mode != "decrease" && row.max_stock.is_some_and(|most| result > most) {

@@ -30,8 +30,7 @@ pub(in crate::domain) fn adjusted(work: &mut Work<'_, '_>, event: &StockAdjusted
     apply(work, claim, &event.key, target - on_hand)
 }
 
-/// What speaks against a correction that would leave `target` units. An increase is welcome wherever it fits, also
-/// where it leaves less than is reserved.
+/// What speaks against a correction that would leave `target` units.
 fn objection(row: &StockRow, event: &StockAdjusted, target: i64) -> Option<Reason> {
     let made_for = match event.mode {
         AdjustmentMode::Set => Some(event.expected_version),
@@ -40,14 +39,13 @@ fn objection(row: &StockRow, event: &StockAdjusted, target: i64) -> Option<Reaso
     if made_for.is_some_and(|version| version != Some(row.version)) {
         return Some(Reason::VersionMismatch);
     }
-    let (may_lower, may_raise) = match event.mode {
-        AdjustmentMode::Increase => (false, true),
-        AdjustmentMode::Decrease => (true, false),
-        AdjustmentMode::Set => (true, true),
-    };
-    if may_lower && target < row.counters.reserved() {
+    if target < row.counters.reserved() {
         return Some(Reason::InsufficientStock);
     }
+    let may_raise = match event.mode {
+        AdjustmentMode::Increase | AdjustmentMode::Set => true,
+        AdjustmentMode::Decrease => false,
+    };
     (may_raise && row.max_stock.is_some_and(|most| target > most)).then_some(Reason::OverMax)
 }
 

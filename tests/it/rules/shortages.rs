@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Shop, adjusted, cancelled, cart, confirmed, counted, created, deducting_on, last_told, levels, make_one_due,
-    moment, received, send, send_one, shipped, shortages, sku, stocked_with, told,
+    moment, received, send, send_one, shipped, shortages, sku, stocked_with, synced, told,
 };
 use crate::shop::ordered;
 
@@ -109,9 +109,10 @@ async fn a_shortage_names_a_thousand_claims_at_most_and_the_newest_of_them() {
 }
 
 #[tokio::test]
-async fn a_short_row_mends_as_units_come_back_and_a_correction_may_help() {
+async fn a_short_row_mends_as_units_come_back_and_a_correction_must_mend_it_whole() {
     let mut shop = short(DeductOn::Confirmed).await;
-    assert_eq!(send_one(&mut shop, adjusted("A-1", "A", "increase", 1, json!({}))).await, "applied");
+    assert_eq!(send_one(&mut shop, adjusted("A-1", "A", "increase", 4, json!({}))).await, "refused insufficient_stock");
+    assert_eq!(send_one(&mut shop, synced("S-1", "A", 1)).await, "applied");
     assert_eq!(send_one(&mut shop, adjusted("A-2", "A", "decrease", 1, json!({}))).await, "refused insufficient_stock");
     let version = shop.stock("A").await.version;
     let set = adjusted("A-3", "A", "set", 8, json!({"expected_version": version}));
