@@ -141,13 +141,27 @@ pub(super) fn on_hand_at(
     found.map(|((key, instant), units)| (((*key).clone(), *instant), units)).collect()
 }
 
-/// Holders of rows, as (index into `keys`, holder), by row.
-pub(super) fn holders(keys: &[&StockKey], found: Vec<(i64, HolderView)>) -> HashMap<StockKey, Vec<OpenHold>> {
+/// Holders of rows, as (index into `keys`, holder), by row, and those of the loaded `claims` that hold so long that they
+/// were not looked at: whatever the batch changes, [`most_holders`] leaves enough newer ones before them, so that since
+/// when they hold decides nothing.
+pub(super) fn holders(
+    keys: &[&StockKey],
+    claims: &[Claim],
+    found: Vec<(i64, HolderView)>,
+) -> HashMap<StockKey, Vec<OpenHold>> {
     let mut holders: HashMap<StockKey, Vec<OpenHold>> = HashMap::new();
     for (index, HolderView { key, reserved, held_since, .. }) in found {
         let Some(row) = usize::try_from(index).ok().and_then(|index| keys.get(index)) else { continue };
         let hold = OpenHold { holder: Holder { claim: key, reserved }, held_since };
         holders.entry((*row).clone()).or_default().push(hold);
+    }
+    for row in keys {
+        let found = holders.entry((*row).clone()).or_default();
+        let known: HashSet<ClaimKey> = found.iter().map(|hold| hold.holder.claim.clone()).collect();
+        found.extend(claims.iter().filter(|claim| !known.contains(&claim.key)).filter_map(|claim| {
+            let reserved = claim.lines.get(*row).map(|line| line.reserved).filter(|reserved| *reserved > 0)?;
+            Some(OpenHold { holder: Holder { claim: claim.key.clone(), reserved }, held_since: None })
+        }));
     }
     holders
 }

@@ -182,7 +182,7 @@ async fn load(
     let short = batch::possibly_short(&fresh, &stock);
     let most = batch::most_holders(&claims);
     let holders = if short.is_empty() { Vec::new() } else { holders::of_rows(connection, &short, most).await? };
-    let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, holders));
+    let (on_hand_at, holders) = (batch::on_hand_at(&counts, &found), batch::holders(&short, &claims, holders));
     let keys = AuditKeys::of_events(&fresh);
     let audits = audits::load(connection, &keys).await?.by_row(&keys);
     Ok(Loaded { now, seen, books: Books { on_hand_at, holders, audits, ..batch::books(stock, claims, &lines)? } })

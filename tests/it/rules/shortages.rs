@@ -123,7 +123,7 @@ async fn a_short_row_mends_as_units_come_back_and_a_correction_must_mend_it_whol
     assert_eq!(send_one(&mut shop, ordered("O-4", &[("A", 1)])).await, "refused insufficient_stock");
     send_one(&mut shop, received("R-1", &[("A", 1)])).await;
     assert_eq!(send_one(&mut shop, ordered("O-5", &[("A", 1)])).await, "applied");
-    assert_eq!(shortages(&shop).await.len(), 1);
+    assert_eq!(shortages(&shop).await.len(), 2, "the count and the sync");
     shop.assert_sound().await;
 }
 
@@ -188,4 +188,45 @@ async fn a_cart_on_a_short_row_becomes_an_order_as_far_as_its_units_are_there() 
     assert_eq!(send_one(&mut shop, order("O-2", "C-1", 2)).await, "applied");
     assert_eq!(shop.units("A").await, (3, 3, 0, 0));
     shop.assert_sound().await;
+}
+
+/// One unit of A each: OLD holds it since before 1,100 others do.
+async fn held_by_many() -> Shop {
+    let mut shop = stocked_with(deducting_on(DeductOn::Shipped), &[("A", 1_101)]).await;
+    shop.send_one(ordered("OLD", &[("A", 1)])).await;
+    shop.pass(1).await;
+    shop.send((0..1_100).map(|number| ordered(&format!("O-{number:04}"), &[("A", 1)])).collect()).await;
+    shop
+}
+
+#[tokio::test]
+async fn a_shortage_names_the_same_claims_in_one_batch_and_in_two() {
+    let mut told = Vec::new();
+    for together in [false, true] {
+        let mut shop = held_by_many().await;
+        let now = moment(&shop).await;
+        let events = vec![confirmed("OLD"), counted("N-1", "A", 10, &now)];
+        if together {
+            shop.send(events).await;
+        } else {
+            send(&mut shop, events).await;
+        }
+        told.extend(shortages(&shop).await);
+    }
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0], told[1]);
+    assert!(!told[1].contains("OLD"), "there are a thousand newer ones");
+}
+
+#[tokio::test]
+async fn an_old_holder_that_waits_for_more_is_not_named_as_the_newest() {
+    let mut shop = held_by_many().await;
+    let more = created("OLD", &[("A", 4)], json!({"order_version": 2, "policy": "backorder"}));
+    assert_eq!(send_one(&mut shop, more).await, "applied");
+    assert_eq!(shop.stock("A").await.waiting, 3);
+    let now = moment(&shop).await;
+    assert_eq!(send_one(&mut shop, counted("N-1", "A", 10, &now)).await, "applied");
+    let told = shortages(&shop).await;
+    assert_eq!(told.len(), 1);
+    assert!(!told[0].contains("OLD"), "there are a thousand newer ones");
 }
