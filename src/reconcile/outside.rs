@@ -180,10 +180,10 @@ impl OutsideRound {
         let (mut suspects, mut deliveries) = (Vec::new(), Vec::new());
         let mut compared = 0;
         for it in page {
-            let is_open = it.audit.open.contains_key(&place);
-            if !is_open && !self.figures.covers(&it.row.key.location) {
+            if !self.figures.covers(&it.row.key.location) {
                 continue;
             }
+            let is_open = it.audit.open.contains_key(&place);
             compared += 1;
             let comparison = self.comparison(self.figures.get(&it.row.key));
             let ours = it.row.counters.available();
@@ -247,6 +247,10 @@ impl OutsideRound {
         let (mut taken, mut deliveries) = (Vec::new(), Vec::new());
         let mut skipped = Vec::new();
         for (key, difference) in open {
+            // A figure of an earlier snapshot may not be true any more.
+            if !self.figures.covers(&key.key.location) {
+                continue;
+            }
             match takable(difference, max_amount, may_raise) {
                 Err(why) => skipped.push((key.key.clone(), why)),
                 Ok(theirs) => {

@@ -315,6 +315,24 @@ async fn an_absent_figure_is_missing_and_not_nothing() {
 }
 
 #[tokio::test]
+async fn a_snapshot_says_nothing_of_other_locations_also_where_a_difference_is_open() {
+    let mut shop = stocked(&[("A", 5)]).await;
+    let elsewhere = json!({"sku": "A", "location": "north", "initial": 5});
+    send_one(&mut shop, crate::shop::fresh("sku-registered", elsewhere)).await;
+    for _ in 0..3 {
+        shop.compare(terms(Fix::None), "sku,location,available\nA,north,4\n").await;
+        let report = shop.compare(take_theirs(100, false), "sku,location,available\nA,default,5\n").await;
+        assert_eq!((report.rows, report.differing, report.missing, report.changed), (1, 0, 0, 0));
+        assert_eq!((report.adjusted, report.not_adjusted), (0, 0), "nobody knows whether it is true still");
+        assert_eq!(shop.differences().await, ["A wms.available: 5, 4"]);
+    }
+    assert_eq!(drifts(&shop).await.len(), 1, "told once");
+    let report = shop.compare(take_theirs(100, false), "sku,location,available\nA,north,4\n").await;
+    assert_eq!(report.adjusted, 1);
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
 async fn ours_counts_once_it_is_decided_and_is_announced_again_once() {
     let mut shop = stocked(&[("A", 10)]).await;
     shop.compare(terms(Fix::None), "sku,available\nA,8\n").await;
