@@ -368,16 +368,14 @@ impl Fold<'_> {
         let thresholds_changed = previous.as_ref().is_some_and(|old| {
             (old.warning_threshold, old.critical_threshold) != (row.warning_threshold, row.critical_threshold)
         });
-        row.level = if thresholds_changed && row.level != Level::Unstocked {
-            row.plain_level(for_level)
-        } else {
-            row.next_level(for_level)
-        };
+        // A row whose first units went to who waited has had units, though none is on hand.
+        let is_judged_afresh = if row.level == Level::Unstocked { filled } else { thresholds_changed };
+        row.level = if is_judged_afresh { row.plain_level(for_level) } else { row.next_level(for_level) };
         let after = row.snapshot();
         let movement = Movement {
             key: key.clone(),
             version: row.version,
-            kind: movement_kind(origin.cause.event_type, &change, created || (!counted && !filled)),
+            kind: movement_kind(origin.cause.event_type, &change, created || (!counted && !filled), filled),
             change,
             after: after.counters,
             cause: origin.cause.clone(),
@@ -438,7 +436,7 @@ fn settings_differ(old: &StockRow, new: &StockRow) -> bool {
         || old.status != new.status
 }
 
-fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> MovementKind {
+fn movement_kind(cause: EventType, change: &Counters, settings_only: bool, filled: bool) -> MovementKind {
     match cause {
         EventType::SkuRegistered => MovementKind::Register,
         EventType::StockReceived => MovementKind::Restock,
@@ -447,7 +445,7 @@ fn movement_kind(cause: EventType, change: &Counters, settings_only: bool) -> Mo
         EventType::ReturnReceived => MovementKind::Return,
         _ if settings_only => MovementKind::Register,
         // What was given back went to somebody who waited.
-        _ if *change == Counters::default() => MovementKind::Release,
+        _ if filled && change.on_hand == 0 && change.reserved() == 0 => MovementKind::Release,
         _ if change.on_hand < 0 => MovementKind::Deduct,
         _ if change.on_hand > 0 || change.reserved() < 0 => MovementKind::Release,
         _ => MovementKind::Reserve,

@@ -23,10 +23,11 @@ fn plain(row: &Row, available: i64) -> &'static str {
     }
 }
 
-/// The level after a change. `thresholds_changed` judges without memory.
-pub fn after(row: &Row, available: i64, thresholds_changed: bool) -> &'static str {
+/// The level after a change. `thresholds_changed` judges without memory; `has_units` says that some are there, or went to
+/// who waited.
+pub fn after(row: &Row, available: i64, thresholds_changed: bool, has_units: bool) -> &'static str {
     if row.level == "unstocked" {
-        return if row.numbers.on_hand > 0 { plain(row, available) } else { "unstocked" };
+        return if has_units { plain(row, available) } else { "unstocked" };
     }
     let now = plain(row, available);
     if thresholds_changed {

@@ -297,14 +297,15 @@ impl World {
             }
             let thresholds_changed = (old.warning, old.critical) != (row.warning, row.critical);
             let available = levels::judged(row, self.settings.ignore_cart_holds);
-            row.level = levels::after(row, available, thresholds_changed);
+            let has_units = row.numbers.on_hand > 0 || filled.contains(place);
+            row.level = levels::after(row, available, thresholds_changed, has_units);
             row.version = old.version + 1;
             let change = row.numbers.since(&old.numbers);
             self.ledger.push((place.clone(), now, change.on_hand));
             outcome.movements.push(Movement {
                 place: place.clone(),
                 version: row.version,
-                kind: movement_kind(&told.input, &change),
+                kind: movement_kind(&told.input, &change, filled.contains(place)),
                 change,
                 after: row.numbers,
                 cause: told.cause.clone(),
@@ -361,7 +362,8 @@ impl World {
 }
 
 /// What an event did to a row. Of orders and carts on_hand decides before what is set aside, for both together.
-fn movement_kind(input: &Input, change: &Numbers) -> &'static str {
+/// What somebody who waited got of what was given back is still given back.
+fn movement_kind(input: &Input, change: &Numbers, filled: bool) -> &'static str {
     match input {
         Input::Registered(_) => "register",
         Input::Received { .. } => "restock",
@@ -376,7 +378,7 @@ fn movement_kind(input: &Input, change: &Numbers) -> &'static str {
         | Input::Expired { .. } => {
             if change.on_hand < 0 {
                 "deduct"
-            } else if change.on_hand > 0 || change.reserved() < 0 || *change == Numbers::default() {
+            } else if change.on_hand > 0 || change.reserved() < 0 || (filled && change.reserved() == 0) {
                 "release"
             } else {
                 "reserve"

@@ -9,6 +9,7 @@ mod counts;
 mod days;
 mod delivery;
 mod expiry;
+mod given_on;
 mod goods;
 mod levels;
 mod limits;
