@@ -279,7 +279,7 @@ impl<'a> Work<'_, 'a> {
             order_reserved: sum(old.order_reserved, change.order_reserved)?,
             safety_stock: sum(old.safety_stock, change.safety_stock)?,
         };
-        if new.on_hand < 0 || new.cart_held < 0 || new.order_reserved < 0 || new.safety_stock < 0 {
+        if [new.on_hand, new.cart_held, new.order_reserved, new.safety_stock].iter().any(|units| *units < 0) {
             return Err(broken("non-negativity", new));
         }
         if !self.before.contains_key(key) {

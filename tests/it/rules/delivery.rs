@@ -287,6 +287,22 @@ async fn what_took_effect_is_a_duplicate_although_the_clock_was_set_back_behind_
 }
 
 #[tokio::test]
+async fn a_key_is_filed_under_today_where_nothing_tells_when_its_event_was_told() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let order = with(ordered("O-1", &[("A", 1)]), json!({"id": uuid::Uuid::new_v4().to_string()}));
+    let before = shop.store.outbox_status().await.expect("a clock").now.day();
+    let mut delivery = record(order.to_string().into_bytes());
+    if let holdfast::ports::Delivery::Record(record) = &mut delivery {
+        record.timestamp = None;
+    }
+    assert_eq!(shop.deliver(vec![delivery]).await, [Outcome::Applied]);
+    let id = order["id"].as_str().expect("an id");
+    let filed = shop.kept().await.inbox.into_iter().find(|key| key.key.to_string() == id).expect("it is filed");
+    let after = shop.store.outbox_status().await.expect("a clock").now.day();
+    assert!((before..=after).contains(&filed.day), "{:?}", filed.day);
+}
+
+#[tokio::test]
 async fn a_key_is_filed_by_the_time_inside_the_id_then_the_events_own_then_the_brokers() {
     let mut shop = stocked(&[("A", 10)]).await;
     let v7 = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_767_225_600 + 3_600, 0)).to_string();

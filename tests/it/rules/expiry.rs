@@ -133,6 +133,8 @@ async fn a_claim_that_contradicts_its_stock_row_stops_no_other() {
     assert_eq!(states, [ClaimState::Expired, ClaimState::Held, ClaimState::Expired]);
     assert_eq!(shop.units("A").await, (10, 1, 0, 9), "nothing of the damaged claim was released");
     assert_eq!(shop.sweep().await, 0, "its next turn is later");
+    let now = shop.store.outbox_status().await.expect("a clock").now;
+    assert!(shop.cart("C-2").await.expires_at > Some(now), "it does not stand before others at every look");
     // The comparison tells of it, and once mended it is released like any other.
     let checks = shop.store.verify(false).await.unwrap();
     assert!(checks.iter().any(|check| check.differing > 0));

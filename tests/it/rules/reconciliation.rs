@@ -14,7 +14,7 @@ use holdfast::store::Upkeep;
 use holdfast::wire::identity::{day_of_id, event_key, fingerprint};
 use serde_json::json;
 
-use super::{Shop, cart, created, deducting_on, received, send_one, sku, stocked, stocked_with};
+use super::{Shop, cart, created, deducting_on, received, send, send_one, sku, stocked, stocked_with};
 use crate::shop::{Tampering, ordered, record};
 
 /// What was told of differences so far, each as `sku source.field: ours, theirs`, with how it is settled.
@@ -212,6 +212,23 @@ async fn what_a_repair_makes_available_goes_to_who_waits_and_is_in_the_books_beh
     assert_eq!(shop.units("A").await, (5, 1, 4, 0));
     assert_eq!(shop.stock("A").await.waiting, 2);
     assert_eq!(drifts(&shop).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_repair_that_follows_the_claims_is_right_for_a_look_in_the_same_batch() {
+    let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10)]).await;
+    send(&mut shop, vec![cart("C-1", 1, &[("A", 2)]), ordered("O-1", &[("A", 3)])]).await;
+    shop.tamper(Tampering::SetAside { reference: "C-1", more: 1 }).await;
+    shop.tamper(Tampering::SetAside { reference: "O-1", more: 2 }).await;
+    let version = shop.stock("A").await.version;
+    let outcomes = shop
+        .deliver(vec![
+            command("A", ReconciliationTask::Rebuild { version, decision: by_hand() }),
+            command("A", ReconciliationTask::CompareBooks),
+        ])
+        .await;
+    assert_eq!(super::words(&outcomes), ["applied", "ignored"]);
+    assert_eq!(shop.units("A").await, (10, 3, 5, 2));
 }
 
 #[tokio::test]
