@@ -20,9 +20,11 @@ mod orders_fulfilled;
 mod orders_overtaken;
 mod races;
 mod reconciliation;
+mod reconciliation_outside;
 mod returns;
 mod shortages;
 mod syncs;
+mod waiting_orders;
 
 use holdfast::domain::announce::{AnnouncementBody, Answer, AnswerLine, Holder};
 use holdfast::domain::claim::ClaimKind;
