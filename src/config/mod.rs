@@ -2,6 +2,7 @@
 //! where it was written and what would be right.
 
 mod connection;
+mod defaults;
 mod error;
 mod keys;
 mod layers;
