@@ -104,8 +104,9 @@ fn lower(work: &mut Work<'_, '_>, claim: &mut Claim, asked: &[Line]) -> Result<(
     for (key, line) in &mut claim.lines {
         let target = targets.get(key).copied().unwrap_or(0);
         line.requested = target;
-        if line.reserved > target {
-            work.add(key, Counters { cart_held: target - line.reserved, ..Counters::default() })?;
+        let surplus = line.reserved - target;
+        if surplus.is_positive() {
+            work.add(key, Counters { cart_held: -surplus, ..Counters::default() })?;
             line.reserved = target;
         }
     }
@@ -118,10 +119,11 @@ fn raise(work: &mut Work<'_, '_>, claim: &mut Claim, asked: &Line, too_old: bool
     let available = available_with(work, &asked.key, held);
     let of_the_sku = claim.lines.iter().filter(|(key, _)| key.sku == asked.key.sku && **key != asked.key);
     let elsewhere: i64 = of_the_sku.map(|(_, line)| line.reserved).sum();
-    let reason = (asked.quantity > held).then(|| obstacle(work, asked, elsewhere, available, too_old)).flatten();
+    let grows = asked.quantity > held;
+    let reason = grows.then(|| obstacle(work, asked, elsewhere, available, too_old)).flatten();
     let line = claim.lines.entry(asked.key.clone()).or_default();
     line.requested = asked.quantity;
-    if reason.is_none() && asked.quantity > held {
+    if reason.is_none() && grows {
         line.reserved = asked.quantity;
         work.add(&asked.key, Counters { cart_held: asked.quantity - held, ..Counters::default() })?;
     }

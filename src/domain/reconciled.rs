@@ -227,14 +227,15 @@ fn take_theirs(work: &mut Work<'_, '_>, key: &StockKey, taking: &Taking) -> Resu
         return refused(Some(Reason::VersionMismatch));
     }
     let Some(change) = taking.theirs.checked_sub(taking.ours) else { return refused(None) };
-    if change.unsigned_abs() > taking.max_amount.unsigned_abs() || (change > 0 && !taking.may_raise) {
+    let is_too_much = change.unsigned_abs() > taking.max_amount.unsigned_abs();
+    if is_too_much || (change.is_positive() && !taking.may_raise) {
         return refused(None);
     }
     let on_hand = row.counters.on_hand.saturating_add(change);
-    if change < 0 && on_hand < row.counters.reserved() {
+    if change.is_negative() && on_hand < row.counters.reserved() {
         return refused(Some(Reason::InsufficientStock));
     }
-    if change > 0 && row.max_stock.is_some_and(|most| on_hand > most) {
+    if change.is_positive() && row.max_stock.is_some_and(|most| on_hand > most) {
         return refused(Some(Reason::OverMax));
     }
     work.add(key, Counters { on_hand: change, ..Counters::default() })?;

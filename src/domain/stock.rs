@@ -201,25 +201,25 @@ impl StockRow {
             Level::Unstocked if self.counters.on_hand == 0 => Level::Unstocked,
             Level::Unstocked => plain,
             current if plain <= current || is_planted(PlantedBug::HysteresisForgotten) => plain,
-            current => self.climb(current, plain, available),
+            current => self.climb(current, available),
         }
     }
 
-    fn climb(&self, current: Level, target: Level, available: i64) -> Level {
+    /// How far `available` leads up from a level.
+    fn climb(&self, current: Level, available: i64) -> Level {
         let mut reached = current;
-        while reached < target {
+        loop {
             let (threshold, next) = match reached {
                 Level::Out => (0, Level::Critical),
                 Level::Critical => (self.critical_threshold, Level::Low),
                 Level::Low => (self.warning_threshold, Level::Normal),
-                Level::Normal | Level::Unstocked => break,
+                Level::Normal | Level::Unstocked => return reached,
             };
             let margin = 1.max((threshold + 9) / 10);
             if available < threshold + margin {
-                break;
+                return reached;
             }
             reached = next;
         }
-        reached
     }
 }

@@ -22,10 +22,10 @@ impl Work<'_, '_> {
         for key in self.before.keys() {
             let Some(row) = self.row(key) else { continue };
             let listed = self.waiting_list(key).map_or(0, WaitingList::units);
-            if row.waiting != listed || row.waiting < 0 {
+            if row.waiting != listed {
                 return Err(Broken { key: key.clone(), rule: "the waiting list", counters: row.counters });
             }
-            if row.waiting > 0 {
+            if row.waiting.is_positive() {
                 keys.push(key.clone());
             }
         }

@@ -167,7 +167,7 @@ fn deduct_reserved(work: &mut Work<'_, '_>, claim: &mut Claim, key: &StockKey, u
     let Some(line) = claim.lines.get_mut(key) else { return Ok(0) };
     let on_hand = work.row(key).map_or(units, |row| row.counters.on_hand);
     let units = units.clamp(0, line.reserved).min(on_hand);
-    if units > 0 {
+    if units.is_positive() {
         line.reserved -= units;
         line.deducted += units;
         work.add(key, Counters { on_hand: -units, order_reserved: -units, ..Counters::default() })?;
