@@ -21,6 +21,7 @@ use std::task::Poll;
 
 pub use faults::Step;
 pub use tables::{Journaled, OpenDay, SetAside, Tables};
+pub use verify::run_checks;
 
 use holdfast::domain::words::Timestamp;
 use holdfast::store::Retention;

@@ -14,7 +14,7 @@ use super::schedule::OUTSIDE;
 use super::store;
 use super::stories::COUNTED_AGO;
 use super::worker;
-use super::workload::{Id, Input, Manner, Time, Told};
+use super::workload::{Id, Input, Manner, Readable, Time, Told};
 use super::world::{World, step};
 use crate::model::ModelStore;
 
@@ -47,7 +47,7 @@ pub async fn direct(world: &Arc<World>, items: Vec<Item>) {
 pub fn tell_last(world: &World) {
     let event = json!({"event_id": "last", "sku": "last", "initial": 1});
     let headers = vec![header("content-type", "application/json")];
-    publish(world, "sku-registered", "last", headers, event.to_string().into_bytes());
+    publish(world, ("sku-registered", "last"), headers, event.to_string().into_bytes(), Readable::Event);
 }
 
 fn tell(world: &Arc<World>, number: u32, input: Input) {
@@ -59,7 +59,7 @@ fn tell(world: &Arc<World>, number: u32, input: Input) {
         Input::Repetition { of, manner } => repeat(world, number, of, manner),
         Input::Garbage { topic, bytes } => {
             world.hit(Fault::Garbage);
-            publish(world, topic, "garbage", Vec::new(), bytes);
+            publish(world, (topic, "garbage"), Vec::new(), bytes, Readable::Nonsense);
         }
     }
 }
@@ -116,17 +116,24 @@ fn deliver(world: &Arc<World>, number: u32, told: &Told, headers: Vec<Header>, p
         let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
         let (key, timestamp) = (Some(told.key.clone().into_bytes()), Some(world.now()));
         let record = Record { position, key, headers, payload: Some(payload), timestamp };
-        submit(world, number, record.clone());
+        submit(world, record.clone(), told.readable);
         record
     } else {
-        publish(world, told.event_type, &told.key, headers, payload)
+        publish(world, (told.event_type, &told.key), headers, payload, told.readable)
     };
-    world.remember(number, record);
+    world.remember(number, record, told.readable);
 }
 
-fn publish(world: &World, topic: &str, key: &str, headers: Vec<Header>, payload: Vec<u8>) -> Record {
+fn publish(
+    world: &World,
+    (topic, key): (&str, &str),
+    headers: Vec<Header>,
+    payload: Vec<u8>,
+    readable: Readable,
+) -> Record {
     let now = world.now();
     let record = world.broker().publish(topic, key, headers, payload, now);
+    world.stands(&record.position, readable);
     world.note(format_args!("published {}", record.position));
     world.arrivals.notify_waiters();
     record
@@ -134,7 +141,8 @@ fn publish(world: &World, topic: &str, key: &str, headers: Vec<Header>, payload:
 
 /// Tells what was told before. What was submitted comes over the bus this time, and the other way round.
 fn repeat(world: &Arc<World>, number: u32, of: u32, manner: Manner) {
-    let Some(Record { position, key, headers, payload: Some(payload), .. }) = world.remembered(of) else { return };
+    let Some((record, readable)) = world.remembered(of) else { return };
+    let Record { position, key, headers, payload: Some(payload), .. } = record else { return };
     let (key, mut payload) = (key.unwrap_or_default(), payload);
     world.hit(match manner {
         Manner::Same => Fault::Repeated,
@@ -158,12 +166,12 @@ fn repeat(world: &Arc<World>, number: u32, of: u32, manner: Manner) {
     });
     let Some(event_type) = event_type else { return };
     if *position.topic == *SUBMITTED {
-        publish(world, &event_type, &String::from_utf8_lossy(&key), headers, payload);
+        publish(world, (&event_type, &String::from_utf8_lossy(&key)), headers, payload, readable);
     } else {
         world.hit(Fault::Submitted);
         let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
         let record = Record { position, key: Some(key), headers, payload: Some(payload), timestamp: Some(world.now()) };
-        submit(world, number, record);
+        submit(world, record, readable);
     }
 }
 
@@ -182,8 +190,9 @@ fn change_content(event: &mut Value) {
 }
 
 /// Submits an event and asks again, here or there, until somebody says how it ended.
-fn submit(world: &Arc<World>, number: u32, record: Record) {
+fn submit(world: &Arc<World>, record: Record, readable: Readable) {
     let caller = world.clone();
+    world.stands(&record.position, readable);
     world.callers(|callers| *callers += 1);
     world.orders.spawn(OUTSIDE, async move {
         loop {
@@ -192,7 +201,7 @@ fn submit(world: &Arc<World>, number: u32, record: Record) {
                 let waiting = life.submitter.submit(vec![Delivery::Record(record.clone())]);
                 match tokio::time::timeout(PATIENCE, waiting).await {
                     Ok(Ok(outcomes)) => {
-                        caller.answered(number, outcomes);
+                        outcomes.into_iter().for_each(|outcome| caller.answered(&record, outcome));
                         break;
                     }
                     Ok(Err(holdfast::bus::direct::SubmitError::Busy)) => caller.hit(Fault::SubmissionRefused),
