@@ -33,17 +33,17 @@ fn assert_holds(seeds: RangeInclusive<u64>) -> Hits {
 
 #[test]
 fn every_invariant_holds_over_the_first_seeds() {
-    assert_holds(1..=70);
+    assert_holds(1..=300);
 }
 
 #[test]
 fn every_invariant_holds_over_further_seeds() {
-    assert_holds(1_001..=1_070);
+    assert_holds(1_001..=1_300);
 }
 
 #[test]
 fn every_invariant_holds_over_the_last_seeds_and_every_fault_happens() {
-    let hits = assert_holds(2_001..=2_070);
+    let hits = assert_holds(2_001..=2_300);
     let never: Vec<Fault> = hits.each().filter(|(_, count)| *count == 0).map(|(fault, _)| fault).collect();
     assert_eq!(never, []);
 }
