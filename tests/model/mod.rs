@@ -87,4 +87,9 @@ impl ModelStore {
     pub fn die_at(&self, step: Step) {
         self.faults.arm(step);
     }
+
+    /// Has no writer die any more. Whether one was still to die: its commit ended before it came to that step.
+    pub fn let_live(&self) -> bool {
+        self.faults.disarm()
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::ports::{Delivery, Header, Position, Record};
-use holdfast::store::Upkeep;
+use holdfast::store::{MaintenanceReport, Upkeep};
 use holdfast::wire::instant;
 use serde_json::{Value, json};
 
@@ -234,20 +234,17 @@ async fn befall(world: &Arc<World>, planned: Planned) {
             world.move_clock(-amount);
             true
         }
-        Fault::Maintenance => maintain(world).await,
-        Fault::Replay => {
-            world.broker().replay();
-            true
+        Fault::Maintenance => {
+            maintain(world).await.is_some_and(|report| report.days_dropped + report.batches_deleted > 0)
         }
+        Fault::Replay => world.broker().replay(),
         Fault::Rebalance => {
             let mut broker = world.broker();
-            world.dice(|dice| broker.rebalance(dice));
-            true
+            world.dice(|dice| broker.rebalance(dice))
         }
         Fault::Redelivery => {
             let mut broker = world.broker();
-            world.dice(|dice| broker.redeliver(dice));
-            true
+            world.dice(|dice| broker.redeliver(dice))
         }
         Fault::DatabaseAway => {
             world.take_database(milliseconds);
@@ -293,19 +290,22 @@ async fn befall(world: &Arc<World>, planned: Planned) {
 
 /// A round of maintenance. Not while the bus lacks what the database calls published: what is kept for that is promised
 /// for a time, and the clock of this world jumps past it.
-pub async fn maintain(world: &Arc<World>) -> bool {
+pub async fn maintain(world: &Arc<World>) -> Option<MaintenanceReport> {
     let held = world.stream().progress().map_or(0, |progress| progress.batch);
     if held < world.database.look(|tables| tables.mark.number) {
-        return false;
+        return None;
     }
     world.set_clock();
     let model = ModelStore::on(world.database.clone(), store::retention(world));
     match model.maintain().await {
         Ok(report) => {
             world.note(format_args!("{report:?}"));
-            true
+            Some(report)
         }
-        Err(_) => false,
+        Err(error) => {
+            world.note(format_args!("maintenance: {error}"));
+            None
+        }
     }
 }
 

@@ -219,12 +219,21 @@ impl World {
         self.state().armed.push(planned);
     }
 
-    /// The fault of a kind that is to happen now, if one is. It is counted.
-    pub fn befalls(&self, fault: Fault) -> Option<Planned> {
+    /// The fault of a kind that is to happen now, if one is. Whoever it befalls counts it once it has made a difference:
+    /// what fails by itself is no fault's work.
+    pub fn armed(&self, fault: Fault) -> Option<Planned> {
         let mut state = self.state();
         let index = state.armed.iter().position(|planned| planned.fault == fault)?;
-        state.hits.hit(fault);
         Some(state.armed.remove(index))
+    }
+
+    /// Whether a fault of a kind befalls what would have gone well. It is counted.
+    pub fn befalls(&self, fault: Fault) -> bool {
+        let does = self.armed(fault).is_some();
+        if does {
+            self.hit(fault);
+        }
+        does
     }
 
     /// Takes the database away for a while.
