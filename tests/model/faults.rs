@@ -34,6 +34,11 @@ impl Faults {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
     }
 
+    /// Has nothing happen any more. Whether something was still to happen.
+    pub fn disarm(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
     /// Comes to a step.
     ///
     /// # Errors

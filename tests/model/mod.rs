@@ -21,6 +21,7 @@ use std::task::Poll;
 
 pub use faults::Step;
 pub use tables::{Journaled, OpenDay, SetAside, Tables};
+pub use verify::run_checks;
 
 use holdfast::domain::words::Timestamp;
 use holdfast::store::Retention;
@@ -85,5 +86,10 @@ impl ModelStore {
     /// Has the writer of the next commit die at a step of it.
     pub fn die_at(&self, step: Step) {
         self.faults.arm(step);
+    }
+
+    /// Has no writer die any more. Whether one was still to die: its commit ended before it came to that step.
+    pub fn let_live(&self) -> bool {
+        self.faults.disarm()
     }
 }

@@ -20,7 +20,7 @@ type Differing = (String, String, String);
 type Looked = (usize, Vec<Differing>);
 
 /// Every check, in the order in which stores tell of them.
-pub(super) fn run_checks(
+pub fn run_checks(
     tables: &Tables,
     ignore_cart_holds: bool,
     mut begins: impl FnMut(usize, &'static str),

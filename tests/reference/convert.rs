@@ -335,3 +335,27 @@ pub fn claims(world: &World) -> SeenClaims {
     });
     carts.chain(orders).chain(receipts).chain(returns).chain(corrections).collect()
 }
+
+/// Since when whoever holds units of a row does so, by row and claim.
+pub fn held_since(world: &World) -> BTreeMap<(Place, (&'static str, String)), Option<i64>> {
+    let carts = world.carts.iter().map(|(name, claim)| (("cart", name), claim));
+    let orders = world.orders.iter().map(|(name, claim)| (("order", name), claim));
+    let mut since = BTreeMap::new();
+    for ((kind, name), claim) in carts.chain(orders) {
+        for (place, line) in claim.lines.iter().filter(|(_, line)| line.reserved > 0) {
+            since.insert((place.clone(), (kind, name.clone())), line.held_since);
+        }
+    }
+    since
+}
+
+/// The orders that wait for units of each row, in the order in which they began to.
+pub fn waiting(world: &World) -> BTreeMap<Place, Vec<String>> {
+    let mut places: BTreeMap<Place, BTreeMap<u64, String>> = BTreeMap::new();
+    for (name, order) in &world.orders {
+        for (place, line) in order.lines.iter().filter(|(_, line)| line.waiting > 0) {
+            places.entry(place.clone()).or_default().insert(line.waits_since, name.clone());
+        }
+    }
+    places.into_iter().map(|(place, orders)| (place, orders.into_values().collect())).collect()
+}

@@ -43,6 +43,10 @@ pub struct Final {
     pub claims: convert::SeenClaims,
     /// What each event ended with, in the order of the events.
     pub ended: Vec<outputs::Ended>,
+    /// Since when claims hold units of a row without a break, by row and claim.
+    pub held_since: BTreeMap<(inputs::Place, (&'static str, String)), Option<i64>>,
+    /// The orders that wait for units of a row, the first to be served first.
+    pub waiting: BTreeMap<inputs::Place, Vec<String>>,
     /// The ledger, in order.
     pub movements: Vec<outputs::Movement>,
     /// Everything that was told, in order; the answers are among it.
@@ -60,5 +64,7 @@ pub fn fold<'a>(rules: &Rules, committed: impl IntoIterator<Item = (&'a Envelope
         movements.extend(outcome.movements);
         announcements.extend(outcome.announcements);
     }
-    Final { claims: convert::claims(&world), stock: world.rows, ended, movements, announcements }
+    let (claims, held_since, waiting) =
+        (convert::claims(&world), convert::held_since(&world), convert::waiting(&world));
+    Final { stock: world.rows, claims, ended, held_since, waiting, movements, announcements }
 }

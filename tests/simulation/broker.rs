@@ -146,11 +146,12 @@ impl Broker {
         }
     }
 
-    /// Gives partitions out anew: all of them begin another term, or only those that change hands.
-    pub fn rebalance(&mut self, dice: &mut Rng) {
+    /// Gives partitions out anew: all of them begin another term, or only those that change hands. Whether any does.
+    pub fn rebalance(&mut self, dice: &mut Rng) -> bool {
         if self.carriage == Carriage::Queue {
-            return;
+            return false;
         }
+        let before = self.terms;
         let is_eager = dice.bool();
         let mut members: Vec<Owner> = self.members.iter().copied().collect();
         dice.shuffle(&mut members);
@@ -162,6 +163,7 @@ impl Broker {
                 self.assign(partition, owner);
             }
         }
+        self.terms > before
     }
 
     fn assign(&mut self, partition: Partition, owner: Option<Owner>) {
@@ -257,13 +259,28 @@ impl Broker {
         of_member.for_each(|it| it.until = until);
     }
 
-    /// Says no more that a member works on these, and not that it is done with them either.
-    pub fn let_go(&mut self, places: &[(Partition, i64)]) {
+    /// Says no more that a member works on these, and not that it is done with them either. Whether it worked on any.
+    pub fn let_go(&mut self, places: &[(Partition, i64)]) -> bool {
+        let mut did = false;
         for place in places {
             if let Some(it) = self.on_its_way.get_mut(place) {
-                it.is_kept = false;
+                did |= std::mem::replace(&mut it.is_kept, false);
             }
         }
+        did
+    }
+
+    /// Has a member read these partitions again from where it acknowledged them last, as after an acknowledgement that did
+    /// not arrive and a rebalance that gave them to nobody else. Whether any is the member's.
+    pub fn begin_again(&mut self, member: Owner, places: &BTreeMap<Partition, Place>) -> bool {
+        let mut did = false;
+        for (partition, place) in places {
+            if self.owners.get(partition) == Some(&(member, place.term)) {
+                self.assign(*partition, Some(member));
+                did = true;
+            }
+        }
+        did
     }
 
     /// Acknowledges everything of a partition before a place. `false`: the partition is another's by now.
@@ -292,29 +309,32 @@ impl Broker {
         Some(&self.records.get(&partition)?.get(offset as usize)?.record.position)
     }
 
-    /// Delivers again: everything on its way, or of one partition what was acknowledged last as well.
-    pub fn redeliver(&mut self, dice: &mut Rng) {
-        self.on_its_way.clear();
+    /// Delivers again: everything on its way, or of one partition what was acknowledged last as well. Whether anything
+    /// that was delivered is.
+    pub fn redeliver(&mut self, dice: &mut Rng) -> bool {
+        let was_on_its_way = !std::mem::take(&mut self.on_its_way).is_empty();
         let partitions: Vec<Partition> = self.records.keys().copied().collect();
-        let Some(partition) = dice.choice(&partitions).copied() else { return };
+        let Some(partition) = dice.choice(&partitions).copied() else { return false };
         if let Some(next) = self.committed.get_mut(&partition) {
             *next = (*next - dice.i64(0..4)).max(0);
         }
-        if let Some((owner, _)) = self.owners.get(&partition).copied() {
-            self.assign(partition, Some(owner));
-        }
+        let Some((owner, _)) = self.owners.get(&partition).copied() else { return was_on_its_way };
+        self.assign(partition, Some(owner));
+        let next = self.committed.get(&partition).copied().unwrap_or(0);
+        self.delivered.range((partition, next)..=(partition, i64::MAX)).next().is_some()
     }
 
-    /// Has the group begin again at the start.
-    pub fn replay(&mut self) {
+    /// Has the group begin again at the start. Whether it had come any further.
+    pub fn replay(&mut self) -> bool {
         self.on_its_way.clear();
-        self.acknowledged.clear();
-        self.committed.clear();
+        let had_acknowledged = !std::mem::take(&mut self.acknowledged).is_empty();
+        let had_committed = std::mem::take(&mut self.committed).values().any(|next| *next > 0);
         let owners: Vec<(Partition, Owner)> =
             self.owners.iter().map(|(partition, (owner, _))| (*partition, *owner)).collect();
         for (partition, owner) in owners {
             self.assign(partition, Some(owner));
         }
+        had_acknowledged || had_committed
     }
 
     /// Everything that the group has acknowledged.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::ports::{Delivery, Header, Position, Record};
-use holdfast::store::Upkeep;
+use holdfast::store::{MaintenanceReport, Upkeep};
 use holdfast::wire::instant;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::schedule::OUTSIDE;
 use super::store;
 use super::stories::COUNTED_AGO;
 use super::worker;
-use super::workload::{Id, Input, Manner, Time, Told};
+use super::workload::{Id, Input, Manner, Readable, Time, Told};
 use super::world::{World, step};
 use crate::model::ModelStore;
 
@@ -47,7 +47,7 @@ pub async fn direct(world: &Arc<World>, items: Vec<Item>) {
 pub fn tell_last(world: &World) {
     let event = json!({"event_id": "last", "sku": "last", "initial": 1});
     let headers = vec![header("content-type", "application/json")];
-    publish(world, "sku-registered", "last", headers, event.to_string().into_bytes());
+    publish(world, ("sku-registered", "last"), headers, event.to_string().into_bytes(), Readable::Event);
 }
 
 fn tell(world: &Arc<World>, number: u32, input: Input) {
@@ -59,7 +59,7 @@ fn tell(world: &Arc<World>, number: u32, input: Input) {
         Input::Repetition { of, manner } => repeat(world, number, of, manner),
         Input::Garbage { topic, bytes } => {
             world.hit(Fault::Garbage);
-            publish(world, topic, "garbage", Vec::new(), bytes);
+            publish(world, (topic, "garbage"), Vec::new(), bytes, Readable::Nonsense);
         }
     }
 }
@@ -116,17 +116,24 @@ fn deliver(world: &Arc<World>, number: u32, told: &Told, headers: Vec<Header>, p
         let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
         let (key, timestamp) = (Some(told.key.clone().into_bytes()), Some(world.now()));
         let record = Record { position, key, headers, payload: Some(payload), timestamp };
-        submit(world, number, record.clone());
+        submit(world, record.clone(), told.readable);
         record
     } else {
-        publish(world, told.event_type, &told.key, headers, payload)
+        publish(world, (told.event_type, &told.key), headers, payload, told.readable)
     };
-    world.remember(number, record);
+    world.remember(number, record, told.readable);
 }
 
-fn publish(world: &World, topic: &str, key: &str, headers: Vec<Header>, payload: Vec<u8>) -> Record {
+fn publish(
+    world: &World,
+    (topic, key): (&str, &str),
+    headers: Vec<Header>,
+    payload: Vec<u8>,
+    readable: Readable,
+) -> Record {
     let now = world.now();
     let record = world.broker().publish(topic, key, headers, payload, now);
+    world.stands(&record.position, readable);
     world.note(format_args!("published {}", record.position));
     world.arrivals.notify_waiters();
     record
@@ -134,7 +141,8 @@ fn publish(world: &World, topic: &str, key: &str, headers: Vec<Header>, payload:
 
 /// Tells what was told before. What was submitted comes over the bus this time, and the other way round.
 fn repeat(world: &Arc<World>, number: u32, of: u32, manner: Manner) {
-    let Some(Record { position, key, headers, payload: Some(payload), .. }) = world.remembered(of) else { return };
+    let Some((record, readable)) = world.remembered(of) else { return };
+    let Record { position, key, headers, payload: Some(payload), .. } = record else { return };
     let (key, mut payload) = (key.unwrap_or_default(), payload);
     world.hit(match manner {
         Manner::Same => Fault::Repeated,
@@ -158,12 +166,12 @@ fn repeat(world: &Arc<World>, number: u32, of: u32, manner: Manner) {
     });
     let Some(event_type) = event_type else { return };
     if *position.topic == *SUBMITTED {
-        publish(world, &event_type, &String::from_utf8_lossy(&key), headers, payload);
+        publish(world, (&event_type, &String::from_utf8_lossy(&key)), headers, payload, readable);
     } else {
         world.hit(Fault::Submitted);
         let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
         let record = Record { position, key: Some(key), headers, payload: Some(payload), timestamp: Some(world.now()) };
-        submit(world, number, record);
+        submit(world, record, readable);
     }
 }
 
@@ -182,8 +190,9 @@ fn change_content(event: &mut Value) {
 }
 
 /// Submits an event and asks again, here or there, until somebody says how it ended.
-fn submit(world: &Arc<World>, number: u32, record: Record) {
+fn submit(world: &Arc<World>, record: Record, readable: Readable) {
     let caller = world.clone();
+    world.stands(&record.position, readable);
     world.callers(|callers| *callers += 1);
     world.orders.spawn(OUTSIDE, async move {
         loop {
@@ -192,7 +201,7 @@ fn submit(world: &Arc<World>, number: u32, record: Record) {
                 let waiting = life.submitter.submit(vec![Delivery::Record(record.clone())]);
                 match tokio::time::timeout(PATIENCE, waiting).await {
                     Ok(Ok(outcomes)) => {
-                        caller.answered(number, outcomes);
+                        outcomes.into_iter().for_each(|outcome| caller.answered(&record, outcome));
                         break;
                     }
                     Ok(Err(holdfast::bus::direct::SubmitError::Busy)) => caller.hit(Fault::SubmissionRefused),
@@ -225,20 +234,17 @@ async fn befall(world: &Arc<World>, planned: Planned) {
             world.move_clock(-amount);
             true
         }
-        Fault::Maintenance => maintain(world).await,
-        Fault::Replay => {
-            world.broker().replay();
-            true
+        Fault::Maintenance => {
+            maintain(world).await.is_some_and(|report| report.days_dropped + report.batches_deleted > 0)
         }
+        Fault::Replay => world.broker().replay(),
         Fault::Rebalance => {
             let mut broker = world.broker();
-            world.dice(|dice| broker.rebalance(dice));
-            true
+            world.dice(|dice| broker.rebalance(dice))
         }
         Fault::Redelivery => {
             let mut broker = world.broker();
-            world.dice(|dice| broker.redeliver(dice));
-            true
+            world.dice(|dice| broker.redeliver(dice))
         }
         Fault::DatabaseAway => {
             world.take_database(milliseconds);
@@ -284,19 +290,22 @@ async fn befall(world: &Arc<World>, planned: Planned) {
 
 /// A round of maintenance. Not while the bus lacks what the database calls published: what is kept for that is promised
 /// for a time, and the clock of this world jumps past it.
-pub async fn maintain(world: &Arc<World>) -> bool {
+pub async fn maintain(world: &Arc<World>) -> Option<MaintenanceReport> {
     let held = world.stream().progress().map_or(0, |progress| progress.batch);
     if held < world.database.look(|tables| tables.mark.number) {
-        return false;
+        return None;
     }
     world.set_clock();
     let model = ModelStore::on(world.database.clone(), store::retention(world));
     match model.maintain().await {
         Ok(report) => {
             world.note(format_args!("{report:?}"));
-            true
+            Some(report)
         }
-        Err(_) => false,
+        Err(error) => {
+            world.note(format_args!("maintenance: {error}"));
+            None
+        }
     }
 }
 

@@ -217,7 +217,7 @@ async fn age(world: &Arc<World>) {
         // It files what it was late for under the day of its look.
         tokio::time::sleep(SWEEPING).await;
     }
-    if director::maintain(world).await {
+    if director::maintain(world).await.is_some() {
         let left = world.database.look(|tables| Left {
             keys: tables.inbox.len(),
             batches: tables.outbox.len(),

@@ -118,8 +118,7 @@ struct Session {
 /// What becomes of one publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    Told,
-    Unheard,
+    Whole,
     Cut,
 }
 
@@ -139,6 +138,11 @@ impl ModelSink {
         Err(SinkError::Fenced("another one writes".to_owned()))
     }
 
+    fn cut<T>(&self) -> Result<T, SinkError> {
+        self.world.hit(Fault::PublicationCut);
+        Self::unclear("the connection was cut")
+    }
+
     async fn in_transaction(
         &self,
         session: Session,
@@ -152,8 +156,12 @@ impl ModelSink {
             drop(stream);
             return self.fenced();
         }
-        if session.number <= stream.ended || fate == Fate::Cut {
+        if session.number <= stream.ended {
             return Self::unclear("the transaction was aborted");
+        }
+        if fate == Fate::Cut {
+            drop(stream);
+            return self.cut();
         }
         for record in records {
             self.write(&mut stream, record, session, None, 0);
@@ -197,7 +205,7 @@ impl ModelSink {
             self.write(&mut stream, record, session, None, 0);
         }
         if fate == Fate::Cut {
-            return Self::unclear("the connection was cut");
+            return self.cut();
         }
         self.world.pause().await;
         let mut stream = self.world.stream();
@@ -242,7 +250,7 @@ impl ModelSink {
             self.write_behind(session, record, (index + 1 == size).then_some(progress))?;
         }
         if fate == Fate::Cut {
-            return Self::unclear("the connection was cut");
+            return self.cut();
         }
         session.has_published = true;
         self.world.stream().note_stand();
@@ -319,13 +327,7 @@ impl Sink for ModelSink {
         if !self.world.broker_answers() {
             return Self::unclear("nobody answers");
         }
-        let fate = if self.world.befalls(Fault::PublicationUnheard).is_some() {
-            Fate::Unheard
-        } else if self.world.befalls(Fault::PublicationCut).is_some() {
-            Fate::Cut
-        } else {
-            Fate::Told
-        };
+        let fate = if self.world.armed(Fault::PublicationCut).is_some() { Fate::Cut } else { Fate::Whole };
         let size = records.len();
         let guarantee = self.world.settings.guarantee;
         let published = match guarantee {
@@ -337,8 +339,12 @@ impl Sink for ModelSink {
         self.world.note(format_args!("session {} publishes {size} up to {seq}: {published:?}", session.number));
         published?;
         self.world.pause().await;
-        if fate == Fate::Unheard || !self.world.broker_answers() {
+        if self.world.befalls(Fault::PublicationUnheard) {
             return Self::unclear("the answer was lost");
+        }
+        if !self.world.broker_answers() {
+            self.world.hit(Fault::PublicationUnheard);
+            return Self::unclear("nobody answers any more");
         }
         self.session = Some(session);
         Ok(())

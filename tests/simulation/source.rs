@@ -107,12 +107,15 @@ impl Source for ModelSource {
 
     async fn settle(&mut self, receipt: Receipt, _outcomes: &[Outcome]) -> Result<(), SourceError> {
         self.world.pause().await;
-        // Of partitions the next acknowledgement says this one as well.
-        self.settled.places.extend(receipt.places);
-        if self.world.befalls(Fault::SettlingLost).is_some() {
-            self.world.broker().let_go(&receipt.numbers);
+        if self.world.armed(Fault::SettlingLost).is_some() {
+            let mut broker = self.world.broker();
+            if broker.let_go(&receipt.numbers) | broker.begin_again(self.member, &receipt.places) {
+                self.world.hit(Fault::SettlingLost);
+            }
             return Ok(());
         }
+        // Of partitions the next acknowledgement says this one as well.
+        self.settled.places.extend(receipt.places);
         self.settled.numbers.extend(receipt.numbers);
         // A client tells the broker when it likes.
         if self.world.dice(|dice| dice.bool()) {

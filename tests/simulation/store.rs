@@ -12,7 +12,7 @@ use holdfast::store::Retention;
 use tokio::sync::mpsc::WeakSender;
 use uuid::Uuid;
 
-use super::faults::Fault;
+use super::faults::{Fault, Planned};
 use super::world::World;
 use crate::model::{ModelStore, Step};
 
@@ -57,7 +57,7 @@ impl FaultyStore {
             self.world.note(format_args!("{name}: {error}"));
         }
         self.world.pause().await;
-        if self.world.befalls(Fault::StatementUnheard).is_some() {
+        if answer.is_ok() && self.world.befalls(Fault::StatementUnheard) {
             return Err(StoreError::Transient(format!("the answer to {name} was lost")));
         }
         self.world.reach_database()?;
@@ -71,13 +71,16 @@ impl Store for FaultyStore {
         world.pause().await;
         world.reach_database()?;
         world.set_clock();
-        if world.befalls(Fault::CommitUnheard).is_some() {
-            self.model.die_at(Step::AfterCommit);
-        } else if let Some(planned) = world.befalls(Fault::CommitCut) {
-            let step = usize::try_from(planned.amount).ok().and_then(|step| Step::ALL.get(step));
-            self.model.die_at(step.copied().unwrap_or(Step::BeforeCommit));
+        let fault = world.armed(Fault::CommitUnheard).or_else(|| world.armed(Fault::CommitCut));
+        if let Some(Planned { fault, amount, .. }) = fault {
+            let step = usize::try_from(amount).ok().and_then(|step| Step::ALL.get(step));
+            let before = step.copied().unwrap_or(Step::BeforeCommit);
+            self.model.die_at(if fault == Fault::CommitUnheard { Step::AfterCommit } else { before });
         }
         let answer = self.model.commit(entries, judge).await;
+        if let Some(planned) = fault.filter(|_| !self.model.let_live()) {
+            world.hit(planned.fault);
+        }
         match &answer {
             Ok(Committed { outcomes, outbox, repeats }) => {
                 world.note(format_args!("commit of {outcomes:?}, batch {:?}", outbox.as_ref().map(|it| it.number)));

@@ -3,10 +3,11 @@
 //! A new kind of event is a function below and its row in [`STORIES`].
 
 use fastrand::Rng;
+use holdfast::ports::DeadLetterReason;
 use serde_json::{Value, json};
 
 use super::case::{Item, What};
-use super::workload::{Id, Input, Manner, Time, Told};
+use super::workload::{Id, Input, Manner, Readable, Time, Told};
 
 /// Tells a part of what happens in a shop.
 type Story = fn(&mut Teller);
@@ -53,6 +54,16 @@ pub fn tell(dice: &mut Rng, duration_ms: u64) -> Vec<Item> {
         }
     }
     teller.items
+}
+
+/// What a body that names everything it must name is to whoever reads it.
+fn readable(data: &Value) -> Readable {
+    let lines = data["lines"].as_array().into_iter().flatten();
+    let has_impossible_line = lines.map(|line| &line["quantity"]).any(|units| units.as_i64() < Some(1));
+    if has_impossible_line || data["delta"] == 0 {
+        return Readable::Buried(DeadLetterReason::InvalidQuantity);
+    }
+    Readable::Event
 }
 
 struct Teller {
@@ -115,6 +126,7 @@ impl Teller {
         let told = Told {
             event_type,
             key: key.to_owned(),
+            readable: readable(&data),
             data,
             id: if self.one_in(3) { Id::Ordered(self.dice.u64(..)) } else { Id::Text(format!("event-{number}")) },
             source: SOURCES[self.dice.usize(0..SOURCES.len())],

@@ -26,8 +26,9 @@ use super::world::World;
 /// Bytes never end a batch here.
 const BATCH_BYTES: usize = 1_000_000;
 /// How far ahead of the database's clock an event's time may be, as in the contract.
-const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
-const COUNT_MAX_AGE_SECONDS: i64 = 604_800;
+pub const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
+/// How long ago a count may have been taken, as in the contract.
+pub const COUNT_MAX_AGE_SECONDS: i64 = 604_800;
 /// How often a member says that it still works on what it holds.
 const KEEPING: Duration = Duration::from_secs(1);
 /// How long a member that says nothing is one of its group.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use fastrand::Rng;
 use holdfast::domain::rules::{DeductOn, Rules};
+use holdfast::ports::DeadLetterReason;
 use serde_json::Value;
 
 use super::case::{Carriage, Case, Guarantee, Settings};
@@ -59,6 +60,17 @@ pub enum Id {
     Ordered(u64),
 }
 
+/// What something told is to whoever reads it; who tells it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readable {
+    /// An event.
+    Event,
+    /// Something that no event is, for this reason.
+    Buried(DeadLetterReason),
+    /// Something that no event is, for whatever reason.
+    Nonsense,
+}
+
 /// An event.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -74,6 +86,8 @@ pub struct Told {
     pub source: &'static str,
     /// Its time.
     pub time: Time,
+    /// What it is to whoever reads it.
+    pub readable: Readable,
     /// Whether it is submitted to a worker instead of a bus.
     pub is_direct: bool,
 }

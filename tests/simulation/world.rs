@@ -23,6 +23,7 @@ use super::schedule::{Orders, Owner};
 use super::sink::Stream;
 use super::trace::Trace;
 use super::worker::Life;
+use super::workload::Readable;
 use crate::model::ModelDatabase;
 
 /// When every run begins: noon of 2026-01-05, so that a day's end is hours away.
@@ -63,8 +64,9 @@ struct State {
     owners: u64,
     lives: Vec<Option<Life>>,
     callers: usize,
-    answers: BTreeMap<u32, Vec<Outcome>>,
-    first_told: BTreeMap<u32, Record>,
+    answers: BTreeMap<u32, Outcome>,
+    first_told: BTreeMap<u32, (Record, Readable)>,
+    readable: BTreeMap<(String, i32, i64), Readable>,
     is_over: bool,
     left: Option<Left>,
     /// What the journal of the database has been read for, up to which transaction. Never walked.
@@ -99,6 +101,7 @@ impl World {
                 callers: 0,
                 answers: BTreeMap::new(),
                 first_told: BTreeMap::new(),
+                readable: BTreeMap::new(),
                 is_over: false,
                 left: None,
                 committed: HashSet::new(),
@@ -216,12 +219,21 @@ impl World {
         self.state().armed.push(planned);
     }
 
-    /// The fault of a kind that is to happen now, if one is. It is counted.
-    pub fn befalls(&self, fault: Fault) -> Option<Planned> {
+    /// The fault of a kind that is to happen now, if one is. Whoever it befalls counts it once it has made a difference:
+    /// what fails by itself is no fault's work.
+    pub fn armed(&self, fault: Fault) -> Option<Planned> {
         let mut state = self.state();
         let index = state.armed.iter().position(|planned| planned.fault == fault)?;
-        state.hits.hit(fault);
         Some(state.armed.remove(index))
+    }
+
+    /// Whether a fault of a kind befalls what would have gone well. It is counted.
+    pub fn befalls(&self, fault: Fault) -> bool {
+        let does = self.armed(fault).is_some();
+        if does {
+            self.hit(fault);
+        }
+        does
     }
 
     /// Takes the database away for a while.
@@ -291,14 +303,19 @@ impl World {
         state.callers
     }
 
-    /// Keeps what a caller was told.
-    pub fn answered(&self, number: u32, outcomes: Vec<Outcome>) {
-        self.note(format_args!("caller {number} is told {outcomes:?}"));
-        self.state().answers.insert(number, outcomes);
+    /// Keeps what a caller was told, who must not be told anything that the database does not hold.
+    pub fn answered(&self, record: &Record, outcome: Outcome) {
+        let position = &record.position;
+        self.note(format_args!("the caller of {position} is told {outcome:?}"));
+        if self.lacks(std::iter::once(position)).is_some() {
+            self.violated(Invariant::I10, format!("answered with {outcome:?} and not in the database: {position}"));
+        }
+        let number = u32::try_from(position.offset).unwrap_or(u32::MAX);
+        self.state().answers.insert(number, outcome);
     }
 
     /// What callers were told.
-    pub fn answers(&self) -> BTreeMap<u32, Vec<Outcome>> {
+    pub fn answers(&self) -> BTreeMap<u32, Outcome> {
         self.state().answers.clone()
     }
 
@@ -316,13 +333,24 @@ impl World {
         positions.find(|position| !state.committed.contains(*position))
     }
 
+    /// Keeps what somebody told, by where it stands, as what it is to whoever reads it.
+    pub fn stands(&self, position: &Position, readable: Readable) {
+        let place = (position.topic.to_string(), position.partition, position.offset);
+        self.state().readable.insert(place, readable);
+    }
+
+    /// What everything that was told is to whoever reads it.
+    pub fn readable(&self) -> BTreeMap<(String, i32, i64), Readable> {
+        self.state().readable.clone()
+    }
+
     /// Keeps an event as it was told first, so that it can be told again.
-    pub fn remember(&self, number: u32, record: Record) {
-        self.state().first_told.insert(number, record);
+    pub fn remember(&self, number: u32, record: Record, readable: Readable) {
+        self.state().first_told.insert(number, (record, readable));
     }
 
     /// An event as it was told first.
-    pub fn remembered(&self, number: u32) -> Option<Record> {
+    pub fn remembered(&self, number: u32) -> Option<(Record, Readable)> {
         self.state().first_told.get(&number).cloned()
     }
 }

@@ -4,19 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 
 use holdfast::domain::announce::Announcement;
-use holdfast::domain::claim::Claim;
 use holdfast::domain::verdict::Verdict;
 use holdfast::ports::{DeadLetterReason, Entry, Outcome};
 
-use super::{Checked, Evidence, is_expiry};
-use crate::reference::{self as naive, convert};
+use super::{Checked, Evidence, identities, is_expiry, kept, naive};
 use crate::simulation::director::SUBMITTED;
-use crate::simulation::reference::{Applied, Reference, State, plain};
+use crate::simulation::reference::{Reference, State, plain};
 use crate::simulation::world::position;
 
 /// I4. A record may be delivered any number of times and be found a duplicate; an event whose identity is known has come to
 /// its end. What was dead-lettered is the same each time, except that an event may come again once its day is closed, and
-/// that one whose time lay ahead may come again when that has come.
+/// that one whose time lay ahead may come again when that has come. Whether each of these is called for is asked by itself.
 pub(super) fn each_ends_once(evidence: &Evidence) -> Checked {
     let mut fresh = BTreeSet::new();
     let mut ends: BTreeMap<(String, i32, i64), BTreeSet<&'static str>> = BTreeMap::new();
@@ -48,6 +46,7 @@ pub(super) fn each_ends_once(evidence: &Evidence) -> Checked {
     if evidence.is_complete {
         none_is_lost(evidence, &ends)?;
     }
+    identities::each_end_is_called_for(evidence)?;
     each_is_buried_once(evidence)
 }
 
@@ -97,27 +96,16 @@ pub(super) fn is_the_reference(evidence: &Evidence, reference: Reference) -> Che
     by_key("row", &evidence.tables.stock, &stock)?;
     let found = evidence.tables.claims.values().map(|kept| plain(&kept.claim)).collect();
     by_key("claim", &found, &claims)?;
-    is_the_naive_one(evidence, &applied)
+    naive::is_the_naive_one(evidence, &applied)?;
+    kept::is_what_was_told(evidence)
 }
 
-/// I8 by the naive model, which shares no rule with the core.
-fn is_the_naive_one(evidence: &Evidence, applied: &[Applied]) -> Checked {
-    let naive = naive::fold(&evidence.rules, applied.iter().map(|it| (&it.envelope, it.now)));
-    let name = |index: usize| applied.get(index).map(|it| format!("{:?}", it.envelope.cause)).unwrap_or_default();
-    let found: Vec<_> = applied.iter().map(|applied| convert::ended(applied.verdict)).collect();
-    in_order("end by the naive model", &found, &naive.ended, name)?;
-    let outbox = evidence.journal.iter().filter_map(|transaction| transaction.outbox.as_ref());
-    let found: Vec<_> = outbox.flat_map(|batch| batch.announcements.iter().map(convert::announcement)).collect();
-    in_order("announcement by the naive model", &found, &naive.announcements, |_| String::new())?;
-    let found = evidence.tables.stock.values().map(|row| (convert::place(&row.key), convert::row(row))).collect();
-    by_key("row by the naive model", &found, &naive.stock)?;
-    let name = |claim: &Claim| (claim.key.kind.as_str(), claim.key.reference.to_string());
-    let claims = evidence.tables.claims.values().map(|kept| &kept.claim);
-    let found = claims.map(|claim| (name(claim), convert::claim(claim))).collect();
-    by_key("claim by the naive model", &found, &naive.claims)
-}
-
-fn in_order<T: Debug + PartialEq>(what: &str, found: &[T], expected: &[T], name: impl Fn(usize) -> String) -> Checked {
+pub(super) fn in_order<T: Debug + PartialEq>(
+    what: &str,
+    found: &[T],
+    expected: &[T],
+    name: impl Fn(usize) -> String,
+) -> Checked {
     let differs = (0..found.len().max(expected.len())).find(|index| found.get(*index) != expected.get(*index));
     match differs {
         Some(index) => {
@@ -128,7 +116,7 @@ fn in_order<T: Debug + PartialEq>(what: &str, found: &[T], expected: &[T], name:
     }
 }
 
-fn by_key<K: Debug + Ord, V: Debug + PartialEq>(
+pub(super) fn by_key<K: Debug + Ord, V: Debug + PartialEq>(
     what: &str,
     found: &BTreeMap<K, V>,
     expected: &BTreeMap<K, V>,

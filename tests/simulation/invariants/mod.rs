@@ -2,7 +2,10 @@
 //! the database, the whole stream, what the group has acknowledged, and what callers were told.
 
 mod ends;
+mod identities;
+mod kept;
 mod ledger;
+mod naive;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -11,11 +14,14 @@ use std::fmt;
 use holdfast::domain::event::{Envelope, EventType};
 use holdfast::domain::rules::Rules;
 use holdfast::ports::{Entry, Outcome, OutputRecord, Position};
+use holdfast::store::Retention;
 use serde_json::Value;
 
 use super::case::Guarantee;
 use super::reference::{Applied, Reference};
 use super::sink::Published;
+use super::store;
+use super::workload::Readable;
 use super::world::World;
 use crate::model::{Journaled, Tables};
 
@@ -134,6 +140,8 @@ pub struct Announced {
 pub struct Evidence {
     /// The shop's choices.
     pub rules: Rules,
+    /// How long things are kept.
+    pub retention: Retention,
     /// How announcements went.
     pub guarantee: Guarantee,
     /// The database.
@@ -148,8 +156,10 @@ pub struct Evidence {
     pub announced: Vec<Announced>,
     /// Where every record of the bus stands.
     pub told: Vec<Position>,
+    /// What each of these is to whoever reads it, submissions included, by topic, partition and offset.
+    pub readable: BTreeMap<(String, i32, i64), Readable>,
     /// What callers were told, by the number of what they submitted.
-    pub answers: BTreeMap<u32, Vec<Outcome>>,
+    pub answers: BTreeMap<u32, Outcome>,
     /// What the group has acknowledged.
     pub acknowledged: Vec<Position>,
     /// What is not acknowledged.
@@ -178,6 +188,8 @@ impl Evidence {
             announced: stream::read(&published.announcements),
             published: (published.announcements.clone(), published.letters.clone()),
             told: broker.positions().cloned().collect(),
+            readable: world.readable(),
+            retention: store::retention(world),
             answers: world.answers(),
             acknowledged: broker.acknowledged(),
             lag: broker.lag(),
