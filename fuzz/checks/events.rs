@@ -1,17 +1,12 @@
 //! Bytes of a bus: any record is an event or a dead letter with a reason, the same each time, any event can be judged, and
-//! any dead letter buried. The low bits of an input's first byte say what its record has around the body; a digit does for
-//! an input of text.
+//! any dead letter buried. The bits of an input's first byte say what its record has around the body and what shop it comes
+//! to ([`super::shop`]); a digit does for an input of text.
 
 use std::sync::Arc;
 
-use holdfast::domain::books::Books;
 use holdfast::domain::event::EventType;
-use holdfast::domain::rules::Rules;
 use holdfast::domain::words::Timestamp;
-use holdfast::engine::judge::Bench;
-use holdfast::ports::{
-    DeadLetter, Delivery, Entry, Header, Loaded, OutboxBatch, Outcome, OutputRecord, Position, Record, Seen,
-};
+use holdfast::ports::{DeadLetter, Delivery, Entry, Header, OutboxBatch, OutputRecord, Position, Record};
 use holdfast::wire::cloudevents::STRUCTURED;
 use holdfast::wire::decode::{Decoded, Decoder, WriterSchemas};
 use holdfast::wire::encode::Encoder;
@@ -19,8 +14,10 @@ use holdfast::wire::schemas::{KnownSchemas, SOURCES};
 use holdfast::wire::stored;
 use holdfast::wire::topics::Topics;
 
+use super::shop::Shop;
+
 /// When everything is read: 2026-11-21T00:00:00Z.
-const NOW: Timestamp = Timestamp(1_795_219_200_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_795_219_200_000_000);
 /// The id under which the registry of [`avro`] knows a schema.
 const SCHEMA_ID: u32 = 7;
 
@@ -44,6 +41,7 @@ const HEADER_FRAME_BYTES: usize = 16;
 struct Reader {
     decoder: Decoder,
     encoder: Encoder,
+    shop: Shop,
     schemas: Arc<KnownSchemas>,
 }
 
@@ -52,7 +50,8 @@ thread_local! {
         let topics = Arc::new(Topics::new("", &Default::default(), "").expect("the default names should do"));
         let schemas = Arc::new(KnownSchemas::load());
         let encoder = Encoder::json(topics.clone(), "holdfast");
-        Reader { decoder: Decoder::new(topics, schemas.clone(), None, 1 << 20), encoder, schemas }
+        let shop = Shop::new(&topics, &schemas);
+        Reader { decoder: Decoder::new(topics, schemas.clone(), None, 1 << 20), encoder, shop, schemas }
     };
 }
 
@@ -60,14 +59,14 @@ thread_local! {
 pub fn json(input: &[u8]) {
     let [shape, choice, body @ ..] = input else { return };
     let topic = EventType::INPUT[usize::from(*choice) % EventType::INPUT.len()].as_str();
-    read(record(*shape, topic, vec![header("ce_id", b"E-1")], body.to_vec()), &WriterSchemas::default());
+    read(*shape, record(*shape, topic, vec![header("ce_id", b"E-1")], body.to_vec()), &WriterSchemas::default());
 }
 
 /// A whole CloudEvent as JSON.
 pub fn structured(input: &[u8]) {
     let Some((shape, body)) = input.split_first() else { return };
     let headers = vec![header("content-type", STRUCTURED.as_bytes())];
-    read(record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default());
+    read(*shape, record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default());
 }
 
 /// Lines of headers, a name and a value with a colon between them or a name alone, an empty line, and a body.
@@ -80,7 +79,7 @@ pub fn headers(input: &[u8]) {
         (String::from_utf8_lossy(name).into_owned(), has_value.then(|| value.to_vec()))
     };
     let headers: Vec<Header> = head.split(|byte| *byte == b'\n').map(line).collect();
-    read(record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default());
+    read(*shape, record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default());
 }
 
 /// A datum in the framing and under the schema that the second byte picks.
@@ -99,7 +98,7 @@ pub fn avro(input: &[u8]) {
         body.extend(SCHEMA_ID.to_be_bytes());
     }
     body.extend(datum);
-    read(record(*shape, source.name, vec![header("ce_id", b"E-1")], body), &schemas);
+    read(*shape, record(*shape, source.name, vec![header("ce_id", b"E-1")], body), &schemas);
 }
 
 /// A schema as a registry may answer it, perhaps with others that it refers to behind lines of `---`, a NUL, and a datum
@@ -116,7 +115,7 @@ pub fn writer_schema(input: &[u8]) {
     let mut body = vec![0];
     body.extend(SCHEMA_ID.to_be_bytes());
     body.extend(datum);
-    read(record(*shape, "order-created", vec![header("ce_id", b"E-1")], body), &schemas);
+    read(*shape, record(*shape, "order-created", vec![header("ce_id", b"E-1")], body), &schemas);
 }
 
 /// What stands before the first `separator` and behind it; all of it before one that is not there.
@@ -148,7 +147,7 @@ fn record(shape: u8, topic: &str, mut headers: Vec<Header>, payload: Vec<u8>) ->
 
 /// Reads a record twice and judges it: both readings agree, a dead letter says why and keeps the record as it came, and
 /// an event ends in one of the contract's ways.
-fn read(record: Record, schemas: &WriterSchemas) {
+fn read(shape: u8, record: Record, schemas: &WriterSchemas) {
     let decode = || {
         READER.with(|reader| match reader.decoder.decode(Delivery::Record(record.clone()), schemas, NOW) {
             Decoded::Event(envelope, record) => Entry::Event { envelope, record: record.map(Box::new) },
@@ -167,7 +166,9 @@ fn read(record: Record, schemas: &WriterSchemas) {
         }
         _ => panic!("one reading is an event and the other is not"),
     }
-    judge(vec![first, second]);
+    let buried = READER.with(|reader| reader.shop.judge(shape, first, second));
+    assert!(buried.iter().all(|letter| letter.record == record));
+    buried.iter().for_each(bury);
 }
 
 /// Keeps a dead letter as a store does, and publishes it within a limit: whole where it fits, else cut and said so.
@@ -196,19 +197,4 @@ fn size_of(record: &OutputRecord) -> usize {
     let part = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
     let headers = record.headers.iter().map(|(name, value)| HEADER_FRAME_BYTES + name.len() + part(value));
     RECORD_FRAME_BYTES + part(&record.key) + part(&record.payload) + headers.sum::<usize>()
-}
-
-/// The event and its repetition in an empty shop: the second is a duplicate or buried as the first was.
-fn judge(entries: Vec<Entry>) {
-    let bench =
-        Bench { rules: Rules::default(), max_clock_skew_seconds: 300, count_max_age_seconds: 604_800, buries: true };
-    let loaded = Loaded { now: NOW, seen: vec![Seen::New; entries.len()], books: Books::default() };
-    let judged = bench.judge(&entries, loaded).expect("no event can break a rule of the core");
-    match judged.outcomes.as_slice() {
-        [Outcome::DeadLettered { reason, .. }, Outcome::DeadLettered { reason: again, .. }] => {
-            assert_eq!(reason, again);
-        }
-        [Outcome::Applied | Outcome::Refused(_) | Outcome::Ignored, Outcome::Duplicate] => {}
-        others => panic!("{others:?}"),
-    }
 }

@@ -4,6 +4,7 @@
 mod events;
 mod http;
 mod settings;
+mod shop;
 mod stored;
 
 /// Holds an input to what must hold of it, and panics otherwise.
