@@ -56,22 +56,22 @@ thread_local! {
 }
 
 /// A plain JSON body on the topic that the second byte picks.
-pub fn json(input: &[u8]) {
-    let [shape, choice, body @ ..] = input else { return };
+pub fn json(input: &[u8]) -> bool {
+    let [shape, choice, body @ ..] = input else { return false };
     let topic = EventType::INPUT[usize::from(*choice) % EventType::INPUT.len()].as_str();
-    read(*shape, record(*shape, topic, vec![header("ce_id", b"E-1")], body.to_vec()), &WriterSchemas::default());
+    read(*shape, record(*shape, topic, vec![header("ce_id", b"E-1")], body.to_vec()), &WriterSchemas::default())
 }
 
 /// A whole CloudEvent as JSON.
-pub fn structured(input: &[u8]) {
-    let Some((shape, body)) = input.split_first() else { return };
+pub fn structured(input: &[u8]) -> bool {
+    let Some((shape, body)) = input.split_first() else { return false };
     let headers = vec![header("content-type", STRUCTURED.as_bytes())];
-    read(*shape, record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default());
+    read(*shape, record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default())
 }
 
 /// Lines of headers, a name and a value with a colon between them or a name alone, an empty line, and a body.
-pub fn headers(input: &[u8]) {
-    let Some((shape, rest)) = input.split_first() else { return };
+pub fn headers(input: &[u8]) -> bool {
+    let Some((shape, rest)) = input.split_first() else { return false };
     let (head, body) = split(rest, b"\n\n");
     let line = |line: &[u8]| {
         let (name, value) = split(line, b":");
@@ -79,12 +79,12 @@ pub fn headers(input: &[u8]) {
         (String::from_utf8_lossy(name).into_owned(), has_value.then(|| value.to_vec()))
     };
     let headers: Vec<Header> = head.split(|byte| *byte == b'\n').map(line).collect();
-    read(*shape, record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default());
+    read(*shape, record(*shape, "order-created", headers, body.to_vec()), &WriterSchemas::default())
 }
 
 /// A datum in the framing and under the schema that the second byte picks.
-pub fn avro(input: &[u8]) {
-    let [shape, choice, datum @ ..] = input else { return };
+pub fn avro(input: &[u8]) -> bool {
+    let [shape, choice, datum @ ..] = input else { return false };
     let source = SOURCES[usize::from(choice >> 1) % SOURCES.len()];
     let mut body = Vec::with_capacity(input.len() + 10);
     let mut schemas = WriterSchemas::default();
@@ -98,15 +98,15 @@ pub fn avro(input: &[u8]) {
         body.extend(SCHEMA_ID.to_be_bytes());
     }
     body.extend(datum);
-    read(*shape, record(*shape, source.name, vec![header("ce_id", b"E-1")], body), &schemas);
+    read(*shape, record(*shape, source.name, vec![header("ce_id", b"E-1")], body), &schemas)
 }
 
 /// A schema as a registry may answer it, perhaps with others that it refers to behind lines of `---`, a NUL, and a datum
 /// that was written with it.
-pub fn writer_schema(input: &[u8]) {
-    let Some((shape, rest)) = input.split_first() else { return };
+pub fn writer_schema(input: &[u8]) -> bool {
+    let Some((shape, rest)) = input.split_first() else { return false };
     let (schema, datum) = split(rest, b"\0");
-    let Ok(texts) = std::str::from_utf8(schema) else { return };
+    let Ok(texts) = std::str::from_utf8(schema) else { return false };
     let mut texts = texts.split("\n---\n").map(str::to_owned);
     let schema = texts.next().unwrap_or_default();
     let references: Vec<String> = texts.collect();
@@ -115,7 +115,7 @@ pub fn writer_schema(input: &[u8]) {
     let mut body = vec![0];
     body.extend(SCHEMA_ID.to_be_bytes());
     body.extend(datum);
-    read(*shape, record(*shape, "order-created", vec![header("ce_id", b"E-1")], body), &schemas);
+    read(*shape, record(*shape, "order-created", vec![header("ce_id", b"E-1")], body), &schemas)
 }
 
 /// What stands before the first `separator` and behind it; all of it before one that is not there.
@@ -147,7 +147,7 @@ fn record(shape: u8, topic: &str, mut headers: Vec<Header>, payload: Vec<u8>) ->
 
 /// Reads a record twice and judges it: both readings agree, a dead letter says why and keeps the record as it came, and
 /// an event ends in one of the contract's ways.
-fn read(shape: u8, record: Record, schemas: &WriterSchemas) {
+fn read(shape: u8, record: Record, schemas: &WriterSchemas) -> bool {
     let decode = || {
         READER.with(|reader| match reader.decoder.decode(Delivery::Record(record.clone()), schemas, NOW) {
             Decoded::Event(envelope, record) => Entry::Event { envelope, record: record.map(Box::new) },
@@ -162,13 +162,14 @@ fn read(shape: u8, record: Record, schemas: &WriterSchemas) {
             assert_eq!(letter.record, record);
             assert!(!letter.detail.is_empty() && !letter.detail.contains('\0'), "{:?}", letter.detail);
             bury(letter);
-            return;
+            return false;
         }
         _ => panic!("one reading is an event and the other is not"),
     }
     let buried = READER.with(|reader| reader.shop.judge(shape, first, second));
     assert!(buried.iter().all(|letter| letter.record == record));
     buried.iter().for_each(bury);
+    true
 }
 
 /// Keeps a dead letter as a store does, and publishes it within a limit: whole where it fits, else cut and said so.
