@@ -2,6 +2,7 @@
 //! fuzzer found once is kept as a file, and the tests read it ever after.
 
 mod events;
+mod figures;
 mod http;
 mod settings;
 mod shop;
@@ -12,7 +13,7 @@ mod stored;
 pub type Promise = fn(&[u8]) -> bool;
 
 /// Every target with its promise.
-pub const TARGETS: [(&str, Promise); 9] = [
+pub const TARGETS: [(&str, Promise); 11] = [
     ("json_event", events::json),
     ("structured_event", events::structured),
     ("event_headers", events::headers),
@@ -22,6 +23,8 @@ pub const TARGETS: [(&str, Promise); 9] = [
     ("settings", settings::settings),
     ("http_question", http::question),
     ("http_events", http::events),
+    ("figures_file", figures::snapshot),
+    ("figures_list", figures::list),
 ];
 
 /// Holds one target's promises against an input.
