@@ -2,6 +2,7 @@
 //! any dead letter buried. The bits of an input's first byte say what its record has around the body and what shop it comes
 //! to ([`super::shop`]); a digit does for an input of text.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holdfast::domain::event::EventType;
@@ -13,6 +14,7 @@ use holdfast::wire::encode::Encoder;
 use holdfast::wire::schemas::{KnownSchemas, SOURCES};
 use holdfast::wire::stored;
 use holdfast::wire::topics::Topics;
+use serde_json::{Map, Value};
 
 use super::shop::Shop;
 
@@ -21,6 +23,8 @@ pub(super) const NOW: Timestamp = Timestamp(1_795_219_200_000_000);
 /// The id under which the registry of [`avro`] knows a schema.
 const SCHEMA_ID: u32 = 7;
 
+/// Most schemas that a registry is asked for because of one.
+const MAX_REFERENCES: usize = 64;
 /// Bits of the first byte: the record has a key.
 const HAS_KEY: u8 = 1;
 /// It has no body.
@@ -118,6 +122,54 @@ pub fn writer_schema(input: &[u8]) -> bool {
     read(*shape, record(*shape, "order-created", vec![header("ce_id", b"E-1")], body), &schemas)
 }
 
+/// What a registry answers to an id, answers to what that refers to behind lines of `---`, each by its place from 1 on as
+/// its version, a NUL, and a datum.
+pub fn registry_answer(input: &[u8]) -> bool {
+    let Some((shape, rest)) = input.split_first() else { return false };
+    let (answers, datum) = split(rest, b"\0");
+    let (answer, mut others) = split(answers, b"\n---\n");
+    let mut references = Vec::new();
+    while !others.is_empty() {
+        let (reference, behind) = split(others, b"\n---\n");
+        references.push(reference);
+        others = behind;
+    }
+    let mut asked = Vec::new();
+    let mut heard = vec![answer];
+    let mut schemas = WriterSchemas::default();
+    let inserted = schemas.insert_answer(SCHEMA_ID, answer, |subject, version| {
+        asked.push((subject.to_owned(), version));
+        let known = *references.get(usize::try_from(version).ok()?.checked_sub(1)?)?;
+        heard.push(known);
+        Some(known.to_vec())
+    });
+    assert!(asked.len() <= MAX_REFERENCES, "{} schemas were asked for", asked.len());
+    assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), asked.len(), "one was asked for twice: {asked:?}");
+    let is_object = |bytes: &&[u8]| serde_json::from_slice::<Map<String, Value>>(bytes).is_ok();
+    assert_eq!(inserted.is_ok(), heard.iter().all(is_object), "only what is no object passes");
+    if inserted.is_err() {
+        return false;
+    }
+    let mut body = vec![0];
+    body.extend(SCHEMA_ID.to_be_bytes());
+    body.extend(datum);
+    let record = record(*shape, "order-created", vec![header("ce_id", b"E-1")], body);
+    let said: Value = serde_json::from_slice(answer).expect("it is an object");
+    let is_avro =
+        said["schemaType"].is_null() || said["schemaType"].as_str().is_some_and(|it| it.eq_ignore_ascii_case("avro"));
+    match said["schema"].as_str() {
+        Some(text) if is_avro && said.get("references").is_none() => {
+            let mut plain = WriterSchemas::default();
+            plain.insert(SCHEMA_ID, text, &[]);
+            assert_same(&decode(&record, &schemas), &decode(&record, &plain));
+        }
+        Some(_) if is_avro => {}
+        // Without a schema there is no event, whatever the datum is.
+        _ => assert!(matches!(decode(&record, &schemas), Entry::DeadLetter(_))),
+    }
+    read(*shape, record, &schemas)
+}
+
 /// What stands before the first `separator` and behind it; all of it before one that is not there.
 fn split<'i>(input: &'i [u8], separator: &[u8]) -> (&'i [u8], &'i [u8]) {
     match input.windows(separator.len()).position(|window| window == separator) {
@@ -145,26 +197,36 @@ fn record(shape: u8, topic: &str, mut headers: Vec<Header>, payload: Vec<u8>) ->
     }
 }
 
+fn decode(record: &Record, schemas: &WriterSchemas) -> Entry {
+    let decoded = READER.with(|reader| reader.decoder.decode(Delivery::Record(record.clone()), schemas, NOW));
+    match decoded {
+        Decoded::Event(envelope, record) => Entry::Event { envelope, record: record.map(Box::new) },
+        Decoded::DeadLetter(letter) => Entry::DeadLetter(Box::new(letter)),
+    }
+}
+
+fn assert_same(one: &Entry, other: &Entry) {
+    match (one, other) {
+        (Entry::Event { envelope, record }, Entry::Event { envelope: again, record: its }) => {
+            assert_eq!((envelope, record), (again, its));
+        }
+        (Entry::DeadLetter(letter), Entry::DeadLetter(again)) => assert_eq!(letter, again),
+        (Entry::Event { .. }, Entry::DeadLetter(_)) | (Entry::DeadLetter(_), Entry::Event { .. }) => {
+            panic!("one reading is an event and the other is not: {one:?}, {other:?}")
+        }
+    }
+}
+
 /// Reads a record twice and judges it: both readings agree, a dead letter says why and keeps the record as it came, and
 /// an event ends in one of the contract's ways.
 fn read(shape: u8, record: Record, schemas: &WriterSchemas) -> bool {
-    let decode = || {
-        READER.with(|reader| match reader.decoder.decode(Delivery::Record(record.clone()), schemas, NOW) {
-            Decoded::Event(envelope, record) => Entry::Event { envelope, record: record.map(Box::new) },
-            Decoded::DeadLetter(letter) => Entry::DeadLetter(Box::new(letter)),
-        })
-    };
-    let (first, second) = (decode(), decode());
-    match (&first, &second) {
-        (Entry::Event { envelope, .. }, Entry::Event { envelope: again, .. }) => assert_eq!(envelope, again),
-        (Entry::DeadLetter(letter), Entry::DeadLetter(again)) => {
-            assert_eq!(letter, again);
-            assert_eq!(letter.record, record);
-            assert!(!letter.detail.is_empty() && !letter.detail.contains('\0'), "{:?}", letter.detail);
-            bury(letter);
-            return false;
-        }
-        _ => panic!("one reading is an event and the other is not"),
+    let (first, second) = (decode(&record, schemas), decode(&record, schemas));
+    assert_same(&first, &second);
+    if let Entry::DeadLetter(letter) = &first {
+        assert_eq!(letter.record, record);
+        assert!(!letter.detail.is_empty() && !letter.detail.contains('\0'), "{:?}", letter.detail);
+        bury(letter);
+        return false;
     }
     let buried = READER.with(|reader| reader.shop.judge(shape, first, second));
     assert!(buried.iter().all(|letter| letter.record == record));

@@ -13,7 +13,7 @@ mod stored;
 pub type Promise = fn(&[u8]) -> bool;
 
 /// Every target with its promise.
-pub const TARGETS: [(&str, Promise); 11] = [
+pub const TARGETS: [(&str, Promise); 12] = [
     ("json_event", events::json),
     ("structured_event", events::structured),
     ("event_headers", events::headers),
@@ -25,6 +25,7 @@ pub const TARGETS: [(&str, Promise); 11] = [
     ("http_events", http::events),
     ("figures_file", figures::snapshot),
     ("figures_list", figures::list),
+    ("registry_answer", events::registry_answer),
 ];
 
 /// Holds one target's promises against an input.
