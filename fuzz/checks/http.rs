@@ -119,18 +119,19 @@ thread_local! {
 }
 
 /// A path with its query string, asked with GET of a worker that nobody writes to.
-pub fn question(input: &[u8]) {
-    let Ok(target) = std::str::from_utf8(input) else { return };
-    let Ok(request) = Request::get(format!("/{target}")).body(Body::empty()) else { return };
+pub fn question(input: &[u8]) -> bool {
+    let Ok(target) = std::str::from_utf8(input) else { return false };
+    let Ok(request) = Request::get(format!("/{target}")).body(Body::empty()) else { return false };
     let (status, kind, body) = READ_ONLY.with_borrow_mut(|worker| worker.ask(request));
     // Nothing has said that it is ready, and nobody wrote.
     let is_a_probe = ["livez", "readyz", "health"].iter().any(|probe| target.starts_with(probe));
     assert!(status.as_u16() < 500 || is_a_probe, "{status} for {target:?}");
     expect_problem(status, &kind, &body);
+    status.is_success()
 }
 
 /// A body of `POST /api/v1/events`.
-pub fn events(input: &[u8]) {
+pub fn events(input: &[u8]) -> bool {
     let request = Request::post("/api/v1/events").header("content-type", "application/json");
     let request = request.body(Body::from(input.to_vec())).expect("it is a request");
     let (status, kind, body) = Worker::new().ask(request);
@@ -145,6 +146,7 @@ pub fn events(input: &[u8]) {
     }
     assert!(!status.is_server_error(), "{status} for {input:?}");
     expect_problem(status, &kind, &body);
+    status.is_success()
 }
 
 fn expect_problem(status: StatusCode, kind: &str, body: &[u8]) {

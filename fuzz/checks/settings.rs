@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use holdfast::config::{FlagSetting, Settings, Sources};
 
 /// Lines for the environment (`NAME=value`) and flags (`--set key=value`), a NUL, and the text of a file.
-pub fn settings(input: &[u8]) {
+pub fn settings(input: &[u8]) -> bool {
     let at = input.iter().position(|byte| *byte == 0).unwrap_or(0);
     let (lines, text) = (&input[..at], input.get(at + 1..).unwrap_or_default());
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file should be writable");
@@ -25,7 +25,11 @@ pub fn settings(input: &[u8]) {
         Ok(settings) => {
             let shown = settings.to_toml().expect("settings that were taken can be shown");
             assert!(!shown.is_empty());
+            true
         }
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
     }
 }

@@ -42,8 +42,7 @@ pub async fn read_list(address: &str) -> Result<Figures, FiguresError> {
     // A redirect would take the credentials elsewhere.
     let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(PAGE_TIMEOUT).redirect(Policy::none());
     let client = client.build().map_err(|error| away(error.without_url().to_string()))?;
-    let mut figures = Figures::default();
-    let mut seen = HashSet::new();
+    let mut list = List::default();
     let mut cursor: Option<String> = None;
     loop {
         let mut url = first.clone();
@@ -51,23 +50,51 @@ pub async fn read_list(address: &str) -> Result<Figures, FiguresError> {
             url.query_pairs_mut().append_pair("cursor", cursor);
         }
         let body = body(&client, url).await.map_err(away)?;
-        let page: Page = serde_json::from_slice(&body)
-            .map_err(|error| wrong(format!("its answer is no {{\"items\":[…],\"next\":…}}: {error}")))?;
+        match list.page(&body).map_err(wrong)? {
+            Some(next) => cursor = Some(next),
+            None => return list.figures().map_err(wrong),
+        }
+    }
+}
+
+/// A list of figures as its pages are read.
+#[derive(Debug, Default)]
+pub struct List {
+    figures: Figures,
+    seen: HashSet<String>,
+}
+
+impl List {
+    /// Reads the next page. Returns where the list goes on, which no page has said before; `None` behind the last page.
+    ///
+    /// # Errors
+    /// What is wrong with the page, for people; the list must then be thrown away.
+    pub fn page(&mut self, body: &[u8]) -> Result<Option<String>, String> {
+        let page: Page = serde_json::from_slice(body)
+            .map_err(|error| format!("its answer is no {{\"items\":[…],\"next\":…}}: {error}"))?;
         for item in &page.items {
-            figures.add_object(item).map_err(|said| wrong(format!("item {}: {said}", figures.count() + 1)))?;
+            let number = self.figures.count() + 1;
+            self.figures.add_object(item).map_err(|said| format!("item {number}: {said}"))?;
         }
         match page.next {
-            None => break,
-            Some(next) if next.len() > MAX_CURSOR_BYTES => return Err(wrong("its next is too long".to_owned())),
-            Some(_) if page.items.is_empty() => return Err(wrong("a page without items has a next one".to_owned())),
-            Some(next) if !seen.insert(next.clone()) => return Err(wrong("its list goes in a circle".to_owned())),
-            Some(next) => cursor = Some(next),
+            None => Ok(None),
+            Some(next) if next.len() > MAX_CURSOR_BYTES => Err("its next is too long".to_owned()),
+            Some(_) if page.items.is_empty() => Err("a page without items has a next one".to_owned()),
+            Some(next) if !self.seen.insert(next.clone()) => Err("its list goes in a circle".to_owned()),
+            Some(next) => Ok(Some(next)),
         }
     }
-    if figures.count() == 0 {
-        return Err(wrong("it lists no figure; an empty list is not compared".to_owned()));
+
+    /// The figures of all pages.
+    ///
+    /// # Errors
+    /// When there is none, for people.
+    pub fn figures(self) -> Result<Figures, String> {
+        match self.figures.count() {
+            0 => Err("it lists no figure; an empty list is not compared".to_owned()),
+            _ => Ok(self.figures),
+        }
     }
-    Ok(figures)
 }
 
 async fn body(client: &Client, url: Url) -> Result<Vec<u8>, String> {

@@ -39,12 +39,12 @@ impl Figures {
 
     /// Whether the system keeps anything at a location: what it does not name there is missing. Of other locations it
     /// says nothing.
-    pub(super) fn covers(&self, location: &Location) -> bool {
+    pub fn covers(&self, location: &Location) -> bool {
         self.locations.contains(location)
     }
 
     /// The figure of a row; `None` where there is none, whether the row is named or not.
-    pub(super) fn get(&self, key: &StockKey) -> Option<i64> {
+    pub fn get(&self, key: &StockKey) -> Option<i64> {
         self.by_row.get(key).copied().flatten()
     }
 
@@ -54,7 +54,7 @@ impl Figures {
     }
 
     /// The rows that were not compared, in order.
-    pub(super) fn left(&self) -> Vec<StockKey> {
+    pub fn left(&self) -> Vec<StockKey> {
         let mut left: Vec<StockKey> = self.by_row.keys().cloned().collect();
         left.sort_unstable();
         left

@@ -17,9 +17,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use books::{BooksReport, BooksRound};
+pub use endpoint::List;
 pub use figures::{Figures, FiguresError, MAX_FIGURES};
 pub use outside::{Fix, OutsideReport, OutsideRound, Place, Terms, takable};
 pub use repair::{Mended, Planned, Survey, mend};
+pub use snapshot::read_snapshot;
 
 use crate::bus::direct::DirectSubmitter;
 use crate::domain::words::Timestamp;

@@ -21,10 +21,10 @@ pub async fn read_file(path: &Path) -> Result<Figures, FiguresError> {
     let shown = path.display().to_string();
     let reading = tokio::task::spawn_blocking(move || {
         if path == Path::new("-") {
-            return read(std::io::stdin().lock());
+            return read_snapshot(std::io::stdin().lock());
         }
         let file = File::open(&path).map_err(|error| FiguresError::Away(format!("it cannot be read: {error}")))?;
-        read(BufReader::with_capacity(256 * 1024, file))
+        read_snapshot(BufReader::with_capacity(256 * 1024, file))
     });
     let read = reading.await.map_err(|error| FiguresError::Away(format!("{shown}: {error}")))?;
     read.map_err(|error| match error {
@@ -41,7 +41,11 @@ struct Head {
     available: usize,
 }
 
-fn read(input: impl BufRead) -> Result<Figures, FiguresError> {
+/// Reads the figures of a file that is open. Blocks as its input does.
+///
+/// # Errors
+/// See [`read_file`].
+pub fn read_snapshot(input: impl BufRead) -> Result<Figures, FiguresError> {
     let mut input = input.take(MAX_FILE_BYTES + 1);
     let mut figures = Figures::default();
     let mut head: Option<Head> = None;
@@ -168,7 +172,7 @@ mod tests {
     use crate::domain::words::StockKey;
 
     fn refused(text: &str) -> String {
-        read(text.as_bytes()).unwrap_err().to_string()
+        read_snapshot(text.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
@@ -177,7 +181,7 @@ mod tests {
             "{\"sku\":\"A\",\"available\":5}\n\n{\"sku\":\"B, \\\"red\\\"\",\"location\":\"north\",\"available\":null}";
         let table = "\u{feff}name,SKU,available,location\r\nx,A,5,\r\n\"y,z\",\"B, \"\"red\"\"\",,north\r\n";
         for text in [lines, table] {
-            let mut figures = read(text.as_bytes()).unwrap();
+            let mut figures = read_snapshot(text.as_bytes()).unwrap();
             assert_eq!(figures.count(), 2);
             assert!(figures.covers(&"north".into()));
             assert_eq!(figures.get(&StockKey::new("A", "default")), Some(5));
@@ -203,6 +207,6 @@ mod tests {
         for empty in ["", "\n\n", "sku,available\n"] {
             assert!(refused(empty).contains("no figure"), "{empty:?}");
         }
-        assert!(read(&b"sku,available\n\xff,1\n"[..]).unwrap_err().to_string().contains("UTF-8"));
+        assert!(read_snapshot(&b"sku,available\n\xff,1\n"[..]).unwrap_err().to_string().contains("UTF-8"));
     }
 }

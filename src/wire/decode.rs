@@ -14,7 +14,8 @@ use super::fields::{Fields, Malformed, check_text};
 use super::identity::{day_of_id, event_key, fingerprint};
 use super::instant;
 use super::json;
-use super::registry::{self, Registry, RegistryError, WriterSchema};
+use super::registry::{Registry, RegistryError, WriterSchema};
+use super::registry_answer::{FoundSchema, SchemaAnswer, read_schema};
 use super::schemas::{KnownSchemas, SchemaFingerprint};
 use super::topics::Topics;
 use super::tree::{Tree, shortened};
@@ -52,7 +53,33 @@ impl WriterSchemas {
     /// Tells the schema of an id with those that it refers to, as the registry would; one that cannot be read makes dead
     /// letters of what names it.
     pub fn insert(&mut self, id: u32, schema: &str, references: &[String]) {
-        self.0.insert(id, registry::read_schema(id, schema, references).map(Arc::new));
+        self.0.insert(id, read_schema(id, schema, references).map(Arc::new));
+    }
+
+    /// Tells the schema of an id as a registry answers it; `ask` gives the answer to a subject and a version that it
+    /// refers to, and `None` for what is not known.
+    ///
+    /// # Errors
+    /// When an answer is no JSON object: it is none of a registry, and nothing is known by it.
+    pub fn insert_answer(
+        &mut self,
+        id: u32,
+        answer: &[u8],
+        mut ask: impl FnMut(&str, i64) -> Option<Vec<u8>>,
+    ) -> Result<(), serde_json::Error> {
+        let schema = match FoundSchema::of(id, SchemaAnswer::read(answer)?) {
+            Ok(mut found) => {
+                while let Some(reference) = found.next_reference() {
+                    if let Some(answer) = ask(&reference.subject, reference.version) {
+                        found.refers_to(SchemaAnswer::read(&answer)?);
+                    }
+                }
+                found.layout().map(Arc::new)
+            }
+            Err(malformed) => Err(malformed),
+        };
+        self.0.insert(id, schema);
+        Ok(())
     }
 }
 

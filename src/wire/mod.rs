@@ -14,6 +14,7 @@ pub mod instant;
 mod json;
 pub mod packed;
 pub mod registry;
+mod registry_answer;
 pub mod schemas;
 pub mod sequence;
 pub mod shown;

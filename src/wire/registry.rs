@@ -1,6 +1,6 @@
 //! A schema registry with the usual REST interface.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::avro::layout::Layout;
 use super::fields::Malformed;
-use crate::ports::DeadLetterReason;
+use super::registry_answer::{FoundSchema, SchemaAnswer, unknown_schema};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,8 +19,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Most schemas that are remembered; a registry that has more is asked again.
 const MAX_REMEMBERED: usize = 4_096;
-/// Most schemas that one schema may refer to, directly or not.
-const MAX_REFERENCES: usize = 64;
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// What went wrong with the registry, by what to do about it.
@@ -68,21 +66,6 @@ impl fmt::Debug for Registry {
 pub(crate) type WriterSchema = Result<Arc<Layout>, Malformed>;
 
 #[derive(Deserialize)]
-struct SchemaAnswer {
-    schema: String,
-    #[serde(rename = "schemaType", default)]
-    schema_type: Option<String>,
-    #[serde(default)]
-    references: Vec<SchemaReference>,
-}
-
-#[derive(Deserialize)]
-struct SchemaReference {
-    subject: String,
-    version: i64,
-}
-
-#[derive(Deserialize)]
 struct RegisterAnswer {
     id: u32,
 }
@@ -121,23 +104,21 @@ impl Registry {
             return Ok(Ok(layout));
         }
         let answer = self.send(Method::GET, &["schemas", "ids", &id.to_string()], None).await?;
-        let unknown = |detail: String| Ok(Err(Malformed::new(DeadLetterReason::UnknownSchema, detail)));
+        let unknown = |detail: String| Ok(Err(unknown_schema(detail)));
         let found = match answer {
-            Answer::Found(bytes) => match self.schema_answer(&bytes)? {
-                Some(found) => found,
-                None => return unknown(format!("the schema registry gives no schema for {id}")),
-            },
+            Answer::Found(bytes) => FoundSchema::of(id, self.schema_answer(&bytes)?),
             Answer::NotFound => return unknown(format!("the schema registry does not know schema {id}")),
             Answer::TooLong => {
                 return unknown(format!("schema {id} of the registry is longer than {MAX_ANSWER_BYTES} bytes"));
             }
             Answer::Rejected(answer) => return unknown(format!("the schema registry refuses schema {id}: {answer}")),
         };
-        if let Some(other) = found.schema_type.filter(|kind| !kind.eq_ignore_ascii_case("avro")) {
-            return unknown(format!("schema {id} of the registry is {other}, but must be AVRO"));
-        }
-        let references = self.references(found.references).await?;
-        match read_schema(id, &found.schema, &references) {
+        let mut found = match found {
+            Ok(found) => found,
+            Err(malformed) => return Ok(Err(malformed)),
+        };
+        self.follow_references(&mut found).await?;
+        match found.layout() {
             Err(malformed) => Ok(Err(malformed)),
             Ok(layout) => {
                 let layout = Arc::new(layout);
@@ -163,25 +144,16 @@ impl Registry {
         }
     }
 
-    /// The texts of every schema that is referred to, directly or not.
-    async fn references(&self, mut open: Vec<SchemaReference>) -> Result<Vec<String>, RegistryError> {
-        let mut texts = Vec::new();
-        let mut seen = HashSet::new();
-        while let Some(reference) = open.pop() {
+    /// Asks for every schema that is referred to, directly or not. What is not found stays undefined.
+    async fn follow_references(&self, found: &mut FoundSchema) -> Result<(), RegistryError> {
+        while let Some(reference) = found.next_reference() {
             let version = reference.version.to_string();
-            if !seen.insert((reference.subject.clone(), reference.version)) || texts.len() == MAX_REFERENCES {
-                continue;
-            }
             let path = ["subjects", &reference.subject, "versions", &version];
-            // What stays undefined is told when the schema is parsed.
-            if let Answer::Found(bytes) = self.send(Method::GET, &path, None).await?
-                && let Some(found) = self.schema_answer(&bytes)?
-            {
-                open.extend(found.references);
-                texts.push(found.schema);
+            if let Answer::Found(bytes) = self.send(Method::GET, &path, None).await? {
+                found.refers_to(self.schema_answer(&bytes)?);
             }
         }
-        Ok(texts)
+        Ok(())
     }
 
     async fn send(&self, method: Method, path: &[&str], body: Option<String>) -> Result<Answer, RegistryError> {
@@ -222,29 +194,21 @@ impl Registry {
         }
     }
 
-    /// What is said of a schema; `None` when the answer is an object that holds none. Anything but an object comes from
-    /// something else than a registry, a proxy with a page of its own for one, and passes.
     fn schema_answer(&self, bytes: &[u8]) -> Result<Option<SchemaAnswer>, RegistryError> {
-        let answer: serde_json::Map<String, serde_json::Value> = self.parsed(bytes)?;
-        Ok(serde_json::from_value(serde_json::Value::Object(answer)).ok())
+        SchemaAnswer::read(bytes).map_err(|error| self.not_understood(&error))
     }
 
     fn parsed<T: for<'de> Deserialize<'de>>(&self, bytes: &[u8]) -> Result<T, RegistryError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| self.unavailable(format!("its answer is not understood: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| self.not_understood(&error))
+    }
+
+    fn not_understood(&self, error: &serde_json::Error) -> RegistryError {
+        self.unavailable(format!("its answer is not understood: {error}"))
     }
 
     fn unavailable(&self, trouble: String) -> RegistryError {
         RegistryError::Unavailable { address: without_credentials(self.base.as_str()), trouble }
     }
-}
-
-/// Reads a schema with those that it refers to.
-pub(super) fn read_schema(id: u32, schema: &str, references: &[String]) -> Result<Layout, Malformed> {
-    Layout::parse(schema, references).map_err(|error| {
-        let detail = format!("schema {id} of the registry cannot be read: {error}");
-        Malformed::new(DeadLetterReason::UnknownSchema, detail)
-    })
 }
 
 fn without_credentials(address: &str) -> String {
