@@ -36,7 +36,7 @@ pub(in crate::domain) fn received(work: &mut Work<'_, '_>, event: &StockReceived
     }
     if applied {
         work.put_claim(claim);
-    } else {
+    } else if claim.revision > 0 || !claim.lines.is_empty() {
         work.restore_claim(claim);
     }
     let reason = first_reason(&lines);

@@ -32,7 +32,9 @@ pub(in crate::domain) fn returned(work: &mut Work<'_, '_>, event: &ReturnReceive
         work.put_claim(claim);
     } else {
         work.restore_claim(order);
-        work.restore_claim(claim);
+        if claim.revision > 0 || !claim.lines.is_empty() {
+            work.restore_claim(claim);
+        }
     }
     if lines.is_empty() {
         return Ok(IGNORED);
