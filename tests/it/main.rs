@@ -81,6 +81,10 @@ mod on_postgres_nats;
 mod on_sqlite;
 #[cfg(feature = "adapters")]
 mod on_sqlite_local;
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(dead_code, reason = "the simulation looks at more than the histories do")
+)]
 #[path = "../reference/mod.rs"]
 mod reference;
 #[cfg(feature = "adapters")]

@@ -156,3 +156,18 @@ async fn a_claim_whose_deadline_is_of_a_day_that_was_closed_long_ago_is_swept_al
     assert_eq!(shop.units("A").await, (10, 0, 0, 10));
     shop.assert_sound().await;
 }
+
+#[tokio::test]
+async fn an_expiry_tells_of_what_was_given_back_and_not_of_lines_that_held_nothing() {
+    let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10), ("B", 0)]).await;
+    let wanted = [("A", 2), ("B", 5)];
+    send(&mut shop, vec![cart("C-1", 1, &wanted), created("O-1", &wanted, json!({"policy": "partial"}))]).await;
+    make_due(&shop).await;
+    assert_eq!(shop.sweep().await, 2);
+    let gave_back = |told: String| told.split(" of ").next().unwrap_or_default().to_owned();
+    assert_eq!(gave_back(last_told(&shop, "C-1").await), "expired, expired: A 2 -> 2");
+    assert_eq!(gave_back(last_told(&shop, "O-1").await), "expired, expired: A 2 -> 2");
+    for reference in ["C-1", "O-1"] {
+        assert!(!last_told(&shop, reference).await.contains("B "), "{reference} held nothing of B");
+    }
+}

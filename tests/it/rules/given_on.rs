@@ -38,6 +38,7 @@ async fn what_a_cart_gives_back_to_who_waits_is_a_release_also_where_orders_rese
 async fn a_cart_that_becomes_an_order_reserves_where_nobody_waits() {
     let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 3)]).await;
     send_one(&mut shop, cart("C-1", 1, &[("A", 3)])).await;
+    assert_eq!(last_kind(&shop).await, MovementKind::Reserve);
     send_one(&mut shop, created("O-1", &[("A", 3)], json!({"cart_id": "C-1"}))).await;
     assert_eq!(last_kind(&shop).await, MovementKind::Reserve);
 }

@@ -11,6 +11,7 @@ mod delivery;
 mod expiry;
 mod given_on;
 mod goods;
+mod instants;
 mod levels;
 mod limits;
 mod matrix;

@@ -151,3 +151,39 @@ async fn theirs_is_taken_only_while_row_and_difference_are_as_they_were_recorded
     assert_eq!(drifts(&shop).await.len(), 1);
     shop.assert_sound().await;
 }
+
+#[tokio::test]
+async fn what_one_look_settles_leaves_what_others_differ_in() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    let of = |source: &str| Terms { source: source.into(), ..terms(Fix::None) };
+    shop.compare(of("erp"), "sku,available\nA,6\n").await;
+    shop.compare(of("wms"), "sku,available\nA,7\n").await;
+    assert_eq!(super::words(&shop.deliver(vec![command("A", ReconciliationTask::CompareBooks)]).await), ["ignored"]);
+    assert_eq!(shop.differences().await, ["A erp.available: 10, 6", "A wms.available: 10, 7"]);
+    shop.compare(of("wms"), "sku,available\nA,10\n").await;
+    assert_eq!(shop.differences().await, ["A erp.available: 10, 6"]);
+}
+
+#[tokio::test]
+async fn theirs_is_taken_up_to_every_limit_and_not_beyond_whoever_asks_for_it() {
+    let mut shop = stocked(&[("A", 10)]).await;
+    send_one(&mut shop, sku("B", json!({"initial": 10, "max_stock": 12}))).await;
+    send_one(&mut shop, cart("C-1", 1, &[("A", 6)])).await;
+    shop.compare(terms(Fix::None), "sku,available\nA,0\nB,12\n").await;
+    let take = |sku: &str, ours, theirs, version, max_amount, may_raise| {
+        let source = "wms".into();
+        let taking = Taking { source, ours, theirs, version, max_amount, may_raise, decision: by_hand() };
+        command(sku, ReconciliationTask::TakeTheirs(taking))
+    };
+    let outcomes = shop
+        .deliver(vec![
+            take("A", 4, 0, 2, 3, true),
+            take("B", 10, 12, 1, 1, true),
+            take("B", 10, 12, 1, 2, false),
+            take("A", 4, 0, 2, 4, false),
+            take("B", 10, 12, 1, 2, true),
+        ])
+        .await;
+    assert_eq!(super::words(&outcomes), ["refused", "refused", "refused", "applied", "applied"]);
+    assert_eq!((shop.units("A").await, shop.units("B").await.0), ((6, 6, 0, 0), 12));
+}

@@ -2,6 +2,7 @@
 
 use holdfast::domain::rules::DeductOn;
 use holdfast::domain::words::StockKey;
+use holdfast::ports::{Store, StoreError};
 use serde_json::json;
 
 use super::backorders::{SHORT, backordered, changed, waits_for};
@@ -9,6 +10,7 @@ use super::{
     cancelled, cancelled_part, cart, confirmed, created, deducting_on, last_told, lives_for, make_due, received,
     retold, send, send_one, shipped, shipped_part, stocked, stocked_with, told,
 };
+use crate::shop::{Tampering, decoded, record};
 
 #[tokio::test]
 async fn the_deadline_of_a_reservation_ends_its_wait_and_a_confirmed_order_waits_on() {
@@ -204,4 +206,16 @@ async fn an_order_gets_its_own_carts_hold_though_others_wait() {
     );
     assert_eq!(shop.kept().await.line_for("A"), ["O-1", "O-2"]);
     shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_row_that_says_other_than_the_line_before_it_is_never_written() {
+    let mut shop = stocked(&[("A", 1)]).await;
+    send_one(&mut shop, backordered("O-1", &[("A", 3)])).await;
+    shop.tamper(Tampering::Waiting { sku: "A", units: 77 }).await;
+    let entries = decoded(vec![record(received("R-1", &[("A", 1)]).to_string().into_bytes())]);
+    let bench = shop.bench();
+    let committed = shop.store.commit(&entries, &|loaded| bench.judge(&entries, loaded)).await;
+    let Err(StoreError::Fatal(why)) = committed else { panic!("{committed:?}") };
+    assert!(why.contains("the waiting list of A@default would be broken"), "{why}");
 }
