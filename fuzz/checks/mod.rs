@@ -1,6 +1,7 @@
 //! What must hold of any bytes from outside. A fuzz target and a test of the crate call the same function: what a
 //! fuzzer found once is kept as a file, and the tests read it ever after.
 
+mod buses;
 mod events;
 mod figures;
 mod http;
@@ -13,7 +14,7 @@ mod stored;
 pub type Promise = fn(&[u8]) -> bool;
 
 /// Every target with its promise.
-pub const TARGETS: [(&str, Promise); 12] = [
+pub const TARGETS: [(&str, Promise); 14] = [
     ("json_event", events::json),
     ("structured_event", events::structured),
     ("event_headers", events::headers),
@@ -26,6 +27,8 @@ pub const TARGETS: [(&str, Promise); 12] = [
     ("figures_file", figures::snapshot),
     ("figures_list", figures::list),
     ("registry_answer", events::registry_answer),
+    ("progress", buses::progress),
+    ("nats_names", buses::nats_names),
 ];
 
 /// Holds one target's promises against an input.

@@ -7,10 +7,10 @@ use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use serde::{Deserialize, Serialize};
 
 use crate::domain::words::Timestamp;
 use crate::ports::{OutputRecord, Progress, SinkError};
+use crate::wire::progress::{decode_progress, encode_progress};
 
 use super::connection::KafkaConnection;
 use super::producer::judge;
@@ -28,23 +28,14 @@ const FETCH_WAIT: Duration = Duration::from_millis(10);
 /// Between two looks whether older transactions are decided.
 const DECISION_SLICE: Duration = Duration::from_millis(10);
 
-#[derive(Serialize, Deserialize)]
-struct Value {
-    installation: uuid::Uuid,
-    batch: i64,
-    seq: i64,
-}
-
 /// The record that says how far publishing is.
 pub(super) fn record(topic: &str, progress: Progress) -> OutputRecord {
-    let Progress { installation, batch, seq } = progress;
-    let value = serde_json::json!({ "installation": installation, "batch": batch, "seq": seq });
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     OutputRecord {
         topic: topic.into(),
         key: Some(KEY.to_vec()),
         headers: Vec::new(),
-        payload: Some(value.to_string().into_bytes()),
+        payload: Some(encode_progress(progress)),
         timestamp: Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX)),
     }
 }
@@ -101,12 +92,11 @@ fn newest_from(
             Some(Err(error)) => return Err(judge(doing, &error)),
             Some(Ok(message)) if message.key() == Some(KEY) => {
                 let payload = message.payload().unwrap_or_default();
-                let value: Value = serde_json::from_slice(payload).map_err(|error| {
+                let progress = decode_progress(payload).map_err(|error| {
                     let offset = message.offset();
                     SinkError::Fatal(format!("{doing}: the record at offset {offset} is not ours: {error}"))
                 })?;
-                let Value { installation, batch, seq } = value;
-                newest = Some(Progress { installation, batch, seq });
+                newest = Some(progress);
             }
             Some(Ok(_)) => {}
         }

@@ -9,11 +9,11 @@ use async_nats::jetstream::{Context, ErrorCode};
 use tokio::sync::watch;
 
 use crate::bus::TopicOutcome;
+use crate::wire::nats_names as names;
 
 use super::connection::{Link, NatsConnection};
 use super::error::NatsFailure;
 use super::layout::{ConsumerSpec, NatsDifference, SettingDifference, StreamRole, StreamSpec};
-use super::names;
 
 /// How long the server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);

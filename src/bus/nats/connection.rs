@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 
+use crate::wire::nats_names::decoded;
+
 use super::error::NatsFailure;
-use super::names::decoded;
 
 /// The properties that a connection takes.
 const PROPERTIES: [&str; 5] = ["token", "credentials", "tls.ca", "tls.certificate", "tls.key"];

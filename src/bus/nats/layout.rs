@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::names;
+use crate::wire::nats_names as names;
 
 /// A stream, and the consumer that a group has on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

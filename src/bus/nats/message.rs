@@ -7,16 +7,10 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::words::Timestamp;
 use crate::ports::{Header, OutputRecord, Position, Record};
-
-use super::names;
+use crate::wire::nats_names as names;
 
 /// Holds a key that is too long for a subject, percent-encoded.
 const LONG_KEY: &str = "Holdfast-Key";
-/// Stands before the name of a header that would mean something to the server or to us, and came with a dead letter.
-const ORIGINAL: &str = "original-";
-/// Names of headers that mean something, by how they begin.
-const MEANT_FOR_US: [&str; 2] = ["nats-", "holdfast-"];
-
 /// A message that is ready to be published.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
@@ -40,10 +34,10 @@ pub(super) fn outgoing(record: OutputRecord) -> Outgoing {
     let OutputRecord { topic, key, headers: given, payload, timestamp: _ } = record;
     let mut headers = HeaderMap::new();
     for (name, value) in &given {
-        headers.append(header_name(name), header_value(value.as_deref().unwrap_or_default()));
+        headers.append(header_name(name), one_line(&names::header_value(value.as_deref().unwrap_or_default())));
     }
     let subject = names::subject(&topic, key.as_deref()).unwrap_or_else(|| {
-        headers.insert(LONG_KEY, header_value_encoded(key.as_deref().unwrap_or_default()));
+        headers.insert(LONG_KEY, one_line(&names::header_value_encoded(key.as_deref().unwrap_or_default())));
         topic.to_string()
     });
     Outgoing { subject, headers, payload: payload.unwrap_or_default() }
@@ -74,32 +68,9 @@ pub(super) fn published(info: &Info<'_>) -> Timestamp {
     Timestamp(i64::try_from(info.published.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX))
 }
 
-/// A header's name as NATS writes it: attributes of CloudEvents with a dash, and nothing that the server would take for
-/// an instruction.
+/// A header's name. Every character is legal, and there is one.
 fn header_name(name: &str) -> HeaderName {
-    let is_meant = |prefix: &&str| name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
-    let renamed = match name.strip_prefix("ce_") {
-        Some(attribute) => format!("ce-{attribute}"),
-        None if MEANT_FOR_US.iter().any(is_meant) => format!("{ORIGINAL}{name}"),
-        None => name.to_owned(),
-    };
-    let legal = names::encoded(renamed.as_bytes(), |letter| letter.is_ascii_graphic() && letter != ':');
-    // An empty name cannot be written at all.
-    legal.parse().unwrap_or_else(|_| HeaderName::from_static("unnamed"))
-}
-
-/// A header's value: as it is where it is one line of text, percent-encoded where it is not.
-fn header_value(value: &[u8]) -> HeaderValue {
-    let text =
-        std::str::from_utf8(value).ok().filter(|text| !text.chars().any(char::is_control) && text.trim() == *text);
-    match text {
-        Some(text) => one_line(text),
-        None => header_value_encoded(value),
-    }
-}
-
-fn header_value_encoded(value: &[u8]) -> HeaderValue {
-    one_line(&names::encoded(value, |letter| letter.is_ascii_graphic() && letter != '%'))
+    names::header_name(name).parse().unwrap_or_else(|_| HeaderName::from_static("unnamed"))
 }
 
 /// Only line ends are refused, and there are none here.

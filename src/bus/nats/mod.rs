@@ -13,7 +13,6 @@ mod keeping;
 mod layout;
 mod mark;
 mod message;
-mod names;
 mod publisher;
 mod publishing;
 mod pulling;

@@ -11,13 +11,13 @@ use tokio::time::sleep;
 
 use crate::bus::publish::PublishReport;
 use crate::ports::OutputRecord;
+use crate::wire::nats_names as names;
 
 use super::admin::stream_of;
 use super::connection::{Link, NatsConnection};
 use super::conversation::Conversation;
 use super::error::NatsFailure;
 use super::message;
-use super::names;
 
 /// Records on their way to the task.
 const CHANNEL_RECORDS: usize = 1_024;

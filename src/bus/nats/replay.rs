@@ -7,11 +7,11 @@ use async_nats::jetstream::{self, Context};
 use tokio::sync::watch;
 
 use crate::bus::replay::{PartitionOffset, ReplayMove, ReplayPlan, ReplayTarget};
+use crate::wire::nats_names as names;
 
 use super::admin::{find_consumer, make_consumer, stream_of};
 use super::connection::{Link, NatsConnection};
 use super::error::NatsFailure;
-use super::names;
 
 /// How long the server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -13,14 +13,15 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::ports::{OutputRecord, Progress, Sink, SinkError};
+use crate::wire::nats_names as names;
+use crate::wire::progress::{Complete, Mark};
 use crate::wire::sequence::sequence_of;
 
 use super::admin::largest_message;
 use super::connection::Link;
 use super::error::NatsFailure;
-use super::mark::{Complete, Mark};
+use super::mark;
 use super::message::{self, Outgoing};
-use super::names;
 use super::publishing::{Lane, Refused};
 use super::settings::NatsSinkSettings;
 
@@ -103,7 +104,7 @@ impl NatsSink {
             Ok(last) => last,
             Err(error) => return error,
         };
-        let mark = last.and_then(|last| Mark::read(&last.headers));
+        let mark = last.and_then(|last| mark::read(&last.headers));
         match mark {
             Some(mark) if mark.writer != self.writer && open.has_published => SinkError::Fenced(said),
             _ => SinkError::Unclear(said),
@@ -153,7 +154,8 @@ impl Open {
         let size = messages.len();
         let finish = |message: &mut Outgoing, count: usize| {
             let complete = if count == size { complete } else { before.complete };
-            Mark { writer, complete, reached: reached(count).unwrap_or(before.reached) }.write(&mut message.headers);
+            let mark = Mark { writer, complete, reached: reached(count).unwrap_or(before.reached) };
+            mark::write(&mark, &mut message.headers);
         };
         self.out.publish(&self.client, messages, finish, patience).await?;
         self.end = End { complete, reached: reached(size).unwrap_or(before.reached) };
@@ -280,7 +282,7 @@ fn id_of(message: &StreamMessage) -> Option<String> {
 }
 
 fn read_mark(stream: &str, last: &StreamMessage) -> Result<Mark, SinkError> {
-    Mark::read(&last.headers).ok_or_else(|| {
+    mark::read(&last.headers).ok_or_else(|| {
         let StreamMessage { sequence, subject, .. } = last;
         SinkError::Fatal(format!(
             "message {sequence} at the end of stream {stream} (subject {subject}) was not written by a relay: delete \

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{BatchLimit, Delivery, Outcome, Source, SourceError, SourceStatus};
+use crate::wire::nats_names as names;
 
 use super::admin::{find_consumer, stream_of};
 use super::connection::Link;
 use super::error::NatsFailure;
 use super::handover::{Handover, Taken};
 use super::keeping::{self, Gauge, Word};
-use super::names;
 use super::pulling::Puller;
 use super::settings::{NatsSourceSettings, USUAL_ACK_WAIT};
 use super::tasks::Tasks;

@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 
 use crate::bus::tail::TailStart;
 use crate::ports::Record;
+use crate::wire::nats_names as names;
 
 use super::admin::stream_of;
 use super::connection::{Link, NatsConnection};
 use super::error::NatsFailure;
 use super::message;
-use super::names;
 
 /// Records that wait for whoever reads.
 const CHANNEL_RECORDS: usize = 1_024;

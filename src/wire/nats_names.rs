@@ -1,45 +1,79 @@
-//! Names on the server: subjects with keys behind them, streams and durable consumers.
+//! Names as NATS takes them: subjects with keys behind them, headers, streams and durable consumers.
 
 /// Longest key that stands in a subject, in bytes after encoding. A server takes lines of 4,096 bytes unless it is
 /// told otherwise, and the line also names the reply subject.
 const MAX_KEY_BYTES: usize = 2_048;
 
+/// Stands before the name of a header that would mean something to the server or to us, and came with a dead letter.
+const ORIGINAL: &str = "original-";
+/// Names of headers that mean something, by how they begin.
+const MEANT_FOR_US: [&str; 2] = ["nats-", "holdfast-"];
+/// A name of no character cannot be written at all.
+const UNNAMED: &str = "unnamed";
+
 /// The subject of a topic and a key; `None` when the key is too long for a subject. A record without a key, or with an
 /// empty one, goes to the topic's own subject.
-pub(super) fn subject(topic: &str, key: Option<&[u8]>) -> Option<String> {
+pub fn subject(topic: &str, key: Option<&[u8]>) -> Option<String> {
     let Some(key) = key.filter(|key| !key.is_empty()) else { return Some(topic.to_owned()) };
     let token = encoded(key, is_legal_in_token);
     (token.len() <= MAX_KEY_BYTES).then(|| format!("{topic}.{token}"))
 }
 
 /// The key behind a topic in a subject. What an upstream publisher wrote with dots is taken with its dots.
-pub(super) fn key_of(topic: &str, subject: &str) -> Option<Vec<u8>> {
+pub fn key_of(topic: &str, subject: &str) -> Option<Vec<u8>> {
     subject.strip_prefix(topic)?.strip_prefix('.').map(decoded)
 }
 
 /// The subjects of a topic: its own, and those with a key behind it.
-pub(super) fn subjects(topic: &str) -> [String; 2] {
+pub fn subjects(topic: &str) -> [String; 2] {
     [topic.to_owned(), format!("{topic}.>")]
 }
 
 /// The name of the stream of a topic.
-pub(super) fn stream(topic: &str) -> String {
+pub fn stream(topic: &str) -> String {
     encoded(topic.as_bytes(), is_legal_in_name)
 }
 
 /// The name of the durable consumer that a group has for a topic.
-pub(super) fn durable(group: &str, topic: &str) -> String {
+pub fn durable(group: &str, topic: &str) -> String {
     encoded(format!("{group}-{topic}").as_bytes(), is_legal_in_name)
 }
 
 /// Whether a topic's name is a subject: no part between dots is empty.
-pub(super) fn is_subject(topic: &str) -> bool {
+pub fn is_subject(topic: &str) -> bool {
     topic.split('.').all(|token| !token.is_empty() && token.chars().all(is_legal_in_token))
+}
+
+/// A header's name as NATS writes it: attributes of CloudEvents with a dash, and nothing that the server would take for
+/// an instruction.
+pub fn header_name(name: &str) -> String {
+    let is_meant = |prefix: &&str| name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
+    let renamed = match name.strip_prefix("ce_") {
+        Some(attribute) => format!("ce-{attribute}"),
+        None if MEANT_FOR_US.iter().any(is_meant) => format!("{ORIGINAL}{name}"),
+        None if name.is_empty() => UNNAMED.to_owned(),
+        None => name.to_owned(),
+    };
+    encoded(renamed.as_bytes(), |letter| letter.is_ascii_graphic() && letter != ':')
+}
+
+/// A header's value: as it is where it is one line of text, percent-encoded where it is not.
+pub fn header_value(value: &[u8]) -> String {
+    let is_line = |text: &&str| !text.chars().any(char::is_control) && text.trim() == *text;
+    match std::str::from_utf8(value).ok().filter(is_line) {
+        Some(text) => text.to_owned(),
+        None => header_value_encoded(value),
+    }
+}
+
+/// A header's value, percent-encoded whatever it is: [`decoded`] gives the bytes back.
+pub fn header_value_encoded(value: &[u8]) -> String {
+    encoded(value, |letter| letter.is_ascii_graphic() && letter != '%')
 }
 
 /// A text in which every character that is not legal, and every byte that is no text, is written as `%` and two
 /// hexadecimal digits a byte.
-pub(super) fn encoded(bytes: &[u8], is_legal: fn(char) -> bool) -> String {
+pub fn encoded(bytes: &[u8], is_legal: fn(char) -> bool) -> String {
     let mut text = String::with_capacity(bytes.len());
     let encode = |text: &mut String, bytes: &[u8]| {
         for byte in bytes {
@@ -60,7 +94,7 @@ pub(super) fn encoded(bytes: &[u8], is_legal: fn(char) -> bool) -> String {
 }
 
 /// The bytes that were encoded. A `%` without two digits behind it stands for itself.
-pub(super) fn decoded(text: &str) -> Vec<u8> {
+pub fn decoded(text: &str) -> Vec<u8> {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).map(|digit| digit as u8);
     let mut rest = text.as_bytes();
     let mut bytes = Vec::with_capacity(rest.len());
