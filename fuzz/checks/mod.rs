@@ -14,7 +14,7 @@ mod stored;
 pub type Promise = fn(&[u8]) -> bool;
 
 /// Every target with its promise.
-pub const TARGETS: [(&str, Promise); 14] = [
+pub const TARGETS: [(&str, Promise); 16] = [
     ("json_event", events::json),
     ("structured_event", events::structured),
     ("event_headers", events::headers),
@@ -29,6 +29,8 @@ pub const TARGETS: [(&str, Promise); 14] = [
     ("registry_answer", events::registry_answer),
     ("progress", buses::progress),
     ("nats_names", buses::nats_names),
+    ("published", events::published),
+    ("claim_lines", stored::claim_lines),
 ];
 
 /// Holds one target's promises against an input.
