@@ -12,8 +12,9 @@ use holdfast::wire::cloudevents::STRUCTURED;
 use holdfast::wire::decode::{Decoded, Decoder, WriterSchemas};
 use holdfast::wire::encode::Encoder;
 use holdfast::wire::schemas::{KnownSchemas, SOURCES};
+use holdfast::wire::sequence::sequence_of;
 use holdfast::wire::stored;
-use holdfast::wire::topics::Topics;
+use holdfast::wire::topics::{OutputType, Topics};
 use serde_json::{Map, Value};
 
 use super::shop::Shop;
@@ -168,6 +169,40 @@ pub fn registry_answer(input: &[u8]) -> bool {
         _ => assert!(matches!(decode(&record, &schemas), Entry::DeadLetter(_))),
     }
     read(*shape, record, &schemas)
+}
+
+/// A body of ours in the framing and under the schema that the first byte picks: the number that is found without reading
+/// all of it is the one that stands in it.
+pub fn published(input: &[u8]) -> bool {
+    let Some((choice, datum)) = input.split_first() else { return false };
+    let output = OutputType::ALL[usize::from(choice >> 4) % OutputType::ALL.len()].as_str();
+    let mut schemas = WriterSchemas::default();
+    let mut body = Vec::with_capacity(datum.len() + 10);
+    match choice % 3 {
+        0 => {}
+        1 => {
+            let fingerprint = READER.with(|reader| reader.schemas.fingerprint(output));
+            body.extend([0xc3, 0x01]);
+            body.extend(fingerprint.expect("every schema has a fingerprint"));
+        }
+        _ => {
+            let source = SOURCES.iter().find(|source| source.name == output).expect("every type has a schema");
+            schemas.insert(SCHEMA_ID, source.current, &[]);
+            body.push(0);
+            body.extend(SCHEMA_ID.to_be_bytes());
+        }
+    }
+    body.extend(datum);
+    let found = sequence_of(&body);
+    assert!(found.is_none_or(|seq| seq > 0), "{found:?}");
+    let record = record(0, output, Vec::new(), body);
+    let Ok(whole) = READER.with(|reader| reader.decoder.structured(&record, &schemas)) else { return false };
+    // Spaces before an object are none of ours.
+    if record.payload.as_deref().is_some_and(|body| body.first().is_some_and(u8::is_ascii_whitespace)) {
+        return false;
+    }
+    assert_eq!(found, whole["data"]["seq"].as_i64().filter(|seq| *seq > 0), "{whole}");
+    found.is_some()
 }
 
 /// What stands before the first `separator` and behind it; all of it before one that is not there.

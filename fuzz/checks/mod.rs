@@ -8,13 +8,14 @@ mod http;
 mod settings;
 mod shop;
 mod stored;
+mod worker;
 
 /// Holds an input to what must hold of it, and panics otherwise. Says whether it was understood: of one that is only refused
 /// less is known.
 pub type Promise = fn(&[u8]) -> bool;
 
 /// Every target with its promise.
-pub const TARGETS: [(&str, Promise); 14] = [
+pub const TARGETS: [(&str, Promise); 18] = [
     ("json_event", events::json),
     ("structured_event", events::structured),
     ("event_headers", events::headers),
@@ -29,6 +30,10 @@ pub const TARGETS: [(&str, Promise); 14] = [
     ("registry_answer", events::registry_answer),
     ("progress", buses::progress),
     ("nats_names", buses::nats_names),
+    ("published", events::published),
+    ("claim_lines", stored::claim_lines),
+    ("http_cursor", http::cursor),
+    ("http_acknowledge", http::acknowledge),
 ];
 
 /// Holds one target's promises against an input.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use holdfast::domain::announce::{Announcement, AnnouncementBody};
 use holdfast::domain::books::Books;
-use holdfast::domain::claim::{ClaimKey, ClaimKind};
+use holdfast::domain::claim::{ClaimKey, ClaimKind, ClaimLine};
 use holdfast::domain::event::{
     CartUpdated, Cause, Envelope, Event, EventKey, Fingerprint, OrderCreated, OrderShipped, Policy, SkuRegistered,
     ToldAt, Trace,
@@ -15,6 +15,7 @@ use holdfast::domain::stock::{Counters, Snapshot};
 use holdfast::domain::words::{DEFAULT_LOCATION, Line, Reference, StockKey, Timestamp};
 use holdfast::engine::judge::Bench;
 use holdfast::ports::{DeadLetter, Entry, Judged, Loaded, OutboxBatch, Outcome, Position, Record, Seen};
+use holdfast::store::lines;
 use holdfast::wire::decode::{Decoder, WriterSchemas};
 use holdfast::wire::encode::Encoder;
 use holdfast::wire::schemas::KnownSchemas;
@@ -260,5 +261,8 @@ fn assert_kept(judged: &Judged) {
     for claim in judged.books.claims.values() {
         let kept = stored::decode_remembered(&stored::encode_remembered(&claim.remembered));
         assert_eq!(kept.expect("it was just written"), claim.remembered);
+        let mut left = claim.lines.clone();
+        left.retain(|_, line| *line != ClaimLine::default());
+        assert_eq!(lines::read(&lines::write(&claim.lines)).expect("it was just written"), left);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 
+use holdfast::domain::claim::ClaimLine;
+use holdfast::store::lines;
 use holdfast::wire::stored::{self, Damaged};
+use serde_json::Value;
 
 /// One of the four stored forms, by the first byte; a digit from 0 to 3 does.
 pub fn stored(input: &[u8]) -> bool {
@@ -35,5 +38,18 @@ fn holds<T: Debug + PartialEq>(
     let again = read(&written).expect("it was just written");
     assert_eq!(again, content);
     assert_eq!(write(&again), written);
+    true
+}
+
+/// The lines of a claim as its row keeps them: none is lost but those of which nothing is left.
+pub fn claim_lines(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    let Ok(mut read) = lines::read(text) else { return false };
+    let all: Vec<Value> = serde_json::from_str(text).expect("it was read");
+    assert_eq!(read.len(), all.len());
+    let written = lines::write(&read);
+    read.retain(|_, line| *line != ClaimLine::default());
+    assert_eq!(lines::read(&written).expect("it was just written"), read);
+    assert_eq!(lines::write(&read), written);
     true
 }

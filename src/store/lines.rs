@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::claim::ClaimLine;
@@ -55,7 +57,7 @@ fn is_zero(units: &i64) -> bool {
 }
 
 /// Lines as text. A line of which nothing is left is not kept: a cart that lives long meets many SKUs.
-pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
+pub fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
     let lines: Vec<Line<'_>> = lines
         .iter()
         .filter(|(_, line)| **line != ClaimLine::default())
@@ -79,9 +81,13 @@ pub(super) fn write(lines: &BTreeMap<StockKey, ClaimLine>) -> String {
 }
 
 /// Lines from text.
-pub(super) fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_json::Error> {
+///
+/// # Errors
+/// When it is none that [`write`] wrote; a row that stands there twice would lose what one of its lines has.
+pub fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_json::Error> {
     let lines: Vec<Line<'_>> = serde_json::from_str(text)?;
-    let line = |line: Line<'_>| {
+    let mut by_row = BTreeMap::new();
+    for line in lines {
         let key = StockKey::new(&*line.sku, &*line.location);
         let line = ClaimLine {
             requested: line.requested,
@@ -96,7 +102,29 @@ pub(super) fn read(text: &str) -> Result<BTreeMap<StockKey, ClaimLine>, serde_js
             lost: line.lost,
             waiting: line.waiting,
         };
-        (key, line)
-    };
-    Ok(lines.into_iter().map(line).collect())
+        match by_row.entry(key) {
+            Entry::Vacant(free) => free.insert(line),
+            Entry::Occupied(taken) => return Err(Error::custom(format!("{} stands there twice", taken.key()))),
+        };
+    }
+    Ok(by_row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_they_were_written_and_none_is_lost() {
+        let line = |reserved| ClaimLine { requested: 3, reserved, ..ClaimLine::default() };
+        let empty = (StockKey::new("C", "default"), ClaimLine::default());
+        let kept = BTreeMap::from([(StockKey::new("A", "default"), line(3)), (StockKey::new("A", "north"), line(0))]);
+        let all = kept.clone().into_iter().chain([empty]).collect();
+        let text = write(&all);
+        assert_eq!(text, r#"[{"sku":"A","requested":3,"reserved":3},{"sku":"A","location":"north","requested":3}]"#);
+        assert_eq!(read(&text).unwrap(), kept);
+        let twice = read(r#"[{"sku":"A","reserved":3},{"sku":"A","location":"default","reserved":2}]"#);
+        assert_eq!(twice.unwrap_err().to_string(), "A@default stands there twice");
+        assert!(read(r#"[{"sku":"A","held":3}]"#).is_err());
+    }
 }

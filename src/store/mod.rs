@@ -22,8 +22,7 @@ mod filing;
 mod instant;
 #[cfg(feature = "adapters")]
 mod kept;
-#[cfg(feature = "adapters")]
-mod lines;
+pub mod lines;
 #[cfg(feature = "adapters")]
 pub mod postgres;
 #[cfg(feature = "adapters")]
