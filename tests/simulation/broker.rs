@@ -105,7 +105,7 @@ impl Broker {
         topic: &str,
         key: &str,
         headers: Vec<Header>,
-        payload: Vec<u8>,
+        payload: Option<Vec<u8>>,
         now: Timestamp,
     ) -> Record {
         let index = self.names.iter().position(|name| **name == *topic).unwrap_or_else(|| {
@@ -118,7 +118,7 @@ impl Broker {
         let records = self.records.entry(partition).or_default();
         let position =
             Position { topic: self.names[index].clone(), partition: partition.1 as i32, offset: records.len() as i64 };
-        let (key, payload) = (Some(key.as_bytes().to_vec()), Some(payload));
+        let key = Some(key.as_bytes().to_vec());
         let record = Record { position, key, headers, payload, timestamp: Some(now) };
         records.push(Stored { record: record.clone(), number: self.published });
         if self.carriage == Carriage::Partitions && !self.owners.contains_key(&partition) {

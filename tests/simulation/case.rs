@@ -63,6 +63,8 @@ pub struct Settings {
     pub submissions: usize,
     /// How long inbox keys are kept, in days.
     pub inbox_keep_days: i32,
+    /// How many days with inbox keys there may be.
+    pub inbox_max_days: i64,
     /// How long published batches are kept, in seconds.
     pub keep_published_seconds: i64,
     /// How many times of a hundred a task goes on that has just gone on.

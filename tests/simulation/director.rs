@@ -14,7 +14,7 @@ use super::schedule::OUTSIDE;
 use super::store;
 use super::stories::COUNTED_AGO;
 use super::worker;
-use super::workload::{Id, Input, Manner, Readable, Time, Told};
+use super::workload::{Id, Input, Malformed, Manner, Readable, Time, Told};
 use super::world::{World, step};
 use crate::model::ModelStore;
 
@@ -47,25 +47,54 @@ pub async fn direct(world: &Arc<World>, items: Vec<Item>) {
 pub fn tell_last(world: &World) {
     let event = json!({"event_id": "last", "sku": "last", "initial": 1});
     let headers = vec![header("content-type", "application/json")];
-    publish(world, ("sku-registered", "last"), headers, event.to_string().into_bytes(), Readable::Event);
+    publish(world, ("sku-registered", "last"), headers, Some(event.to_string().into_bytes()), Readable::Event);
 }
 
 fn tell(world: &Arc<World>, number: u32, input: Input) {
     match input {
         Input::Event(told) => {
-            let (headers, payload) = written(world, number, &told, None);
-            deliver(world, number, &told, headers, payload);
+            let (headers, payload) = written(world, number, &told);
+            if told.is_direct {
+                let record = submission(world, number, &told.key, headers, Some(payload));
+                submit(world, vec![(record.clone(), told.readable)]);
+                world.remember(number, record, told.readable);
+            } else {
+                let record = publish(world, (told.event_type, &told.key), headers, Some(payload), told.readable);
+                world.remember(number, record, told.readable);
+            }
+        }
+        Input::Together(events) => {
+            let mut submissions = Vec::new();
+            for (number, told) in events {
+                let (headers, payload) = written(world, number, &told);
+                let record = submission(world, number, &told.key, headers, Some(payload));
+                world.remember(number, record.clone(), told.readable);
+                submissions.push((record, told.readable));
+            }
+            submit(world, submissions);
         }
         Input::Repetition { of, manner } => repeat(world, number, of, manner),
-        Input::Garbage { topic, bytes } => {
-            world.hit(Fault::Garbage);
-            publish(world, (topic, "garbage"), Vec::new(), bytes, Readable::Nonsense);
+        Input::Malformed(Malformed { topic, event_type, payload, readable, is_direct }) => {
+            world.hit(Fault::Malformed);
+            let headers = vec![header("ce_type", event_type)];
+            if is_direct {
+                let record = submission(world, number, "nobody", headers, payload);
+                submit(world, vec![(record, readable)]);
+            } else {
+                publish(world, (topic, "nobody"), headers, payload, readable);
+            }
         }
     }
 }
 
+/// Something that is submitted to a worker, known by its number.
+fn submission(world: &World, number: u32, key: &str, headers: Vec<Header>, payload: Option<Vec<u8>>) -> Record {
+    let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
+    Record { position, key: Some(key.as_bytes().to_vec()), headers, payload, timestamp: Some(world.now()) }
+}
+
 /// An event as its publisher writes it: a structured CloudEvent, or a body that holds its own id.
-fn written(world: &World, number: u32, told: &Told, time: Option<&str>) -> (Vec<Header>, Vec<u8>) {
+fn written(world: &World, number: u32, told: &Told) -> (Vec<Header>, Vec<u8>) {
     let now = world.now();
     let id = match &told.id {
         Id::Text(text) => text.clone(),
@@ -77,11 +106,11 @@ fn written(world: &World, number: u32, told: &Told, time: Option<&str>) -> (Vec<
             uuid::Builder::from_unix_timestamp_millis(milliseconds, &tail).into_uuid().to_string()
         }
     };
-    let time = match (time, told.time) {
-        (Some(time), _) => Some(time.to_owned()),
-        (None, Time::Ago(seconds)) => Some(instant::format(now.plus_seconds(-seconds))),
-        (None, Time::Unsaid) => None,
+    let time = match told.time {
+        Time::Ago(seconds) => Some(instant::format(now.plus_seconds(-seconds))),
+        Time::Unsaid => None,
     };
+    let trace = told.is_traced.then(|| format!("00-{number:032x}-{number:016x}-01"));
     let mut data = told.data.clone();
     if let Some(ago) = data.as_object_mut().and_then(|fields| fields.remove(COUNTED_AGO)) {
         let ago = ago.as_i64().unwrap_or_default();
@@ -94,7 +123,8 @@ fn written(world: &World, number: u32, told: &Told, time: Option<&str>) -> (Vec<
         if let Some(time) = time {
             body["event_time"] = json!(time);
         }
-        let headers = vec![header("content-type", "application/json"), header("ce_type", told.event_type)];
+        let mut headers = vec![header("content-type", "application/json"), header("ce_type", told.event_type)];
+        headers.extend(trace.map(|trace| header("traceparent", &trace)));
         return (headers, body.to_string().into_bytes());
     }
     let mut event = json!({
@@ -103,6 +133,10 @@ fn written(world: &World, number: u32, told: &Told, time: Option<&str>) -> (Vec<
     if let Some(time) = time {
         event["time"] = json!(time);
     }
+    if let Some(trace) = trace {
+        event["traceparent"] = json!(trace);
+        event["tracestate"] = json!("shop=1");
+    }
     (vec![header("content-type", "application/cloudevents+json")], event.to_string().into_bytes())
 }
 
@@ -110,25 +144,11 @@ fn header(name: &str, value: &str) -> Header {
     (name.to_owned(), Some(value.as_bytes().to_vec()))
 }
 
-fn deliver(world: &Arc<World>, number: u32, told: &Told, headers: Vec<Header>, payload: Vec<u8>) {
-    let record = if told.is_direct {
-        world.hit(Fault::Submitted);
-        let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
-        let (key, timestamp) = (Some(told.key.clone().into_bytes()), Some(world.now()));
-        let record = Record { position, key, headers, payload: Some(payload), timestamp };
-        submit(world, record.clone(), told.readable);
-        record
-    } else {
-        publish(world, (told.event_type, &told.key), headers, payload, told.readable)
-    };
-    world.remember(number, record, told.readable);
-}
-
 fn publish(
     world: &World,
     (topic, key): (&str, &str),
     headers: Vec<Header>,
-    payload: Vec<u8>,
+    payload: Option<Vec<u8>>,
     readable: Readable,
 ) -> Record {
     let now = world.now();
@@ -148,11 +168,16 @@ fn repeat(world: &Arc<World>, number: u32, of: u32, manner: Manner) {
         Manner::Same => Fault::Repeated,
         Manner::OtherId => Fault::ToldAgain,
         Manner::OtherContent => Fault::IdReused,
+        Manner::OtherSource => Fault::OtherSource,
     });
     if manner != Manner::Same {
         let Ok(mut event) = serde_json::from_slice::<Value>(&payload) else { return };
         match manner {
             Manner::OtherContent => change_content(&mut event),
+            Manner::OtherSource => {
+                let name = if event.get("event_source").is_some() { "event_source" } else { "source" };
+                event[name] = json!("/elsewhere");
+            }
             Manner::OtherId | Manner::Same => {
                 let name = if event.get("event_id").is_some() { "event_id" } else { "id" };
                 event[name] = json!(format!("again-{number}"));
@@ -166,12 +191,10 @@ fn repeat(world: &Arc<World>, number: u32, of: u32, manner: Manner) {
     });
     let Some(event_type) = event_type else { return };
     if *position.topic == *SUBMITTED {
-        publish(world, (&event_type, &String::from_utf8_lossy(&key)), headers, payload, readable);
+        publish(world, (&event_type, &String::from_utf8_lossy(&key)), headers, Some(payload), readable);
     } else {
-        world.hit(Fault::Submitted);
-        let position = Position { topic: SUBMITTED.into(), partition: 0, offset: number.into() };
-        let record = Record { position, key: Some(key), headers, payload: Some(payload), timestamp: Some(world.now()) };
-        submit(world, record, readable);
+        let record = submission(world, number, &String::from_utf8_lossy(&key), headers, Some(payload));
+        submit(world, vec![(record, readable)]);
     }
 }
 
@@ -189,19 +212,23 @@ fn change_content(event: &mut Value) {
     }
 }
 
-/// Submits an event and asks again, here or there, until somebody says how it ended.
-fn submit(world: &Arc<World>, record: Record, readable: Readable) {
+/// Submits events in one request and asks again, here or there, until somebody says how they ended.
+fn submit(world: &Arc<World>, submissions: Vec<(Record, Readable)>) {
     let caller = world.clone();
-    world.stands(&record.position, readable);
+    for (record, readable) in &submissions {
+        world.hit(Fault::Submitted);
+        world.stands(&record.position, *readable);
+    }
+    let records: Vec<Record> = submissions.into_iter().map(|(record, _)| record).collect();
     world.callers(|callers| *callers += 1);
     world.orders.spawn(OUTSIDE, async move {
         loop {
             let lives: Vec<_> = caller.lives().into_iter().flatten().collect();
             if let Some(life) = caller.dice(|dice| dice.choice(&lives).cloned()) {
-                let waiting = life.submitter.submit(vec![Delivery::Record(record.clone())]);
+                let waiting = life.submitter.submit(records.iter().cloned().map(Delivery::Record).collect());
                 match tokio::time::timeout(PATIENCE, waiting).await {
                     Ok(Ok(outcomes)) => {
-                        outcomes.into_iter().for_each(|outcome| caller.answered(&record, outcome));
+                        caller.answered(&records, outcomes);
                         break;
                     }
                     Ok(Err(holdfast::bus::direct::SubmitError::Busy)) => caller.hit(Fault::SubmissionRefused),
@@ -272,7 +299,8 @@ async fn befall(world: &Arc<World>, planned: Planned) {
         | Fault::Repeated
         | Fault::ToldAgain
         | Fault::IdReused
-        | Fault::Garbage
+        | Fault::OtherSource
+        | Fault::Malformed
         | Fault::Submitted
         | Fault::SubmissionRefused
         | Fault::SubmissionUnanswered

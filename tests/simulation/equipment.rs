@@ -9,8 +9,8 @@ use holdfast::wire::encode::Encoder;
 use holdfast::wire::schemas::KnownSchemas;
 use holdfast::wire::topics::Topics;
 
-/// Bodies above this are refused unread.
-const MAX_EVENT_BYTES: usize = 1_000_000;
+/// Bodies above this are refused unread. Everything well formed is far below it.
+pub const MAX_EVENT_BYTES: usize = 10_000;
 
 /// Cheap to clone.
 #[derive(Clone)]

@@ -57,8 +57,10 @@ pub enum Fault {
     ToldAgain,
     /// Counted: a publisher used an id for something else.
     IdReused,
-    /// Counted: bytes that nobody understands.
-    Garbage,
+    /// Counted: the same id was used by another source.
+    OtherSource,
+    /// Counted: something that no event is.
+    Malformed,
     /// Counted: an event was submitted without a bus.
     Submitted,
     /// Counted: the queue of submissions was full.
@@ -81,7 +83,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Crash,
         Self::Stop,
         Self::Freeze,
@@ -106,7 +108,8 @@ impl Fault {
         Self::Repeated,
         Self::ToldAgain,
         Self::IdReused,
-        Self::Garbage,
+        Self::OtherSource,
+        Self::Malformed,
         Self::Submitted,
         Self::SubmissionRefused,
         Self::SubmissionUnanswered,
@@ -145,7 +148,8 @@ impl Fault {
             Self::Repeated => "repeated",
             Self::ToldAgain => "told again",
             Self::IdReused => "id reused",
-            Self::Garbage => "garbage",
+            Self::OtherSource => "other source",
+            Self::Malformed => "malformed",
             Self::Submitted => "submitted",
             Self::SubmissionRefused => "submission refused",
             Self::SubmissionUnanswered => "submission unanswered",

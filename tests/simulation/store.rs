@@ -29,7 +29,7 @@ pub struct FaultyStore {
 pub fn retention(world: &World) -> Retention {
     Retention {
         inbox_keep_days: world.settings.inbox_keep_days,
-        inbox_max_days: 400,
+        inbox_max_days: world.settings.inbox_max_days,
         dead_letter_keep_days: 300,
         keep_published_seconds: world.settings.keep_published_seconds,
         alert_keep_days: 365,

@@ -11,6 +11,7 @@ use super::run::Simulator;
 use super::{case_of, reference, shrink};
 
 mod breaks;
+mod reach;
 
 /// Within how many seeds every planted bug must be found.
 const SEEDS_FOR_A_BUG: u64 = 300;

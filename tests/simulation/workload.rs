@@ -22,13 +22,25 @@ pub enum Input {
         /// How it is told this time.
         manner: Manner,
     },
-    /// Bytes that mean nothing, on a topic.
-    Garbage {
-        /// The topic.
-        topic: &'static str,
-        /// The bytes.
-        bytes: Vec<u8>,
-    },
+    /// Several events, submitted to a worker in one request, each under its number.
+    Together(Vec<(u32, Told)>),
+    /// Something that is no event.
+    Malformed(Malformed),
+}
+
+/// Something that no event is.
+#[derive(Clone, Debug)]
+pub struct Malformed {
+    /// The topic that it comes by.
+    pub topic: &'static str,
+    /// The type that it claims to be.
+    pub event_type: &'static str,
+    /// Its body, where it has one.
+    pub payload: Option<Vec<u8>>,
+    /// What it is to whoever reads it.
+    pub readable: Readable,
+    /// Whether it is submitted to a worker instead of a bus.
+    pub is_direct: bool,
 }
 
 /// How something is told once more.
@@ -40,6 +52,8 @@ pub enum Manner {
     OtherId,
     /// Something else under the same id.
     OtherContent,
+    /// The same fact under the same id, by somebody else: ids of different sources have nothing to do with each other.
+    OtherSource,
 }
 
 /// When an event says that it happened, by the clock at which it is told first.
@@ -88,23 +102,38 @@ pub struct Told {
     pub time: Time,
     /// What it is to whoever reads it.
     pub readable: Readable,
+    /// Whether it carries a trace context.
+    pub is_traced: bool,
     /// Whether it is submitted to a worker instead of a bus.
     pub is_direct: bool,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = if self.is_direct { " submitted" } else { "" };
+        write!(formatter, "{}{way} {} {:?} {:?} of {}", self.event_type, self.data, self.id, self.time, self.source)
+    }
 }
 
 impl fmt::Display for Input {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Event(told) => {
-                let way = if told.is_direct { " submitted" } else { "" };
-                write!(formatter, "{}{way} {} {:?} {:?}", told.event_type, told.data, told.id, told.time)
+            Self::Event(told) => write!(formatter, "{told}"),
+            Self::Together(events) => {
+                formatter.write_str("submitted together:")?;
+                events.iter().try_for_each(|(number, told)| write!(formatter, " [event {number}: {told}]"))
             }
             Self::Repetition { of, manner } => match manner {
                 Manner::Same => write!(formatter, "event {of} again"),
                 Manner::OtherId => write!(formatter, "event {of} under another id"),
                 Manner::OtherContent => write!(formatter, "something else under the id of event {of}"),
+                Manner::OtherSource => write!(formatter, "event {of} by another source"),
             },
-            Self::Garbage { topic, bytes } => write!(formatter, "{} bytes of nothing on {topic}", bytes.len()),
+            Self::Malformed(Malformed { topic, event_type, payload, readable, is_direct }) => {
+                let way = if *is_direct { " submitted" } else { "" };
+                let size = payload.as_ref().map_or(0, Vec::len);
+                write!(formatter, "{event_type} of {size} bytes{way} on {topic}, {readable:?}")
+            }
         }
     }
 }
@@ -148,6 +177,7 @@ fn settings(dice: &mut Rng) -> Settings {
         hand_over: *dice.choice(&[1, 1, 4, 64]).unwrap_or(&4),
         submissions: 1 + dice.usize(0..4),
         inbox_keep_days: dice.i32(1..3),
+        inbox_max_days: *dice.choice(&[2, 400, 400]).unwrap_or(&400),
         keep_published_seconds: *dice.choice(&[300, 3_600, 86_400]).unwrap_or(&3_600),
         stickiness: *dice.choice(&[0, 50, 90]).unwrap_or(&50),
         slowness: *dice.choice(&[0, 3, 20]).unwrap_or(&3),

@@ -303,15 +303,19 @@ impl World {
         state.callers
     }
 
-    /// Keeps what a caller was told, who must not be told anything that the database does not hold.
-    pub fn answered(&self, record: &Record, outcome: Outcome) {
-        let position = &record.position;
-        self.note(format_args!("the caller of {position} is told {outcome:?}"));
-        if self.lacks(std::iter::once(position)).is_some() {
-            self.violated(Invariant::I10, format!("answered with {outcome:?} and not in the database: {position}"));
+    /// Keeps what a caller was told of what it submitted, of which it must be told what the database holds, one by one.
+    pub fn answered(&self, records: &[Record], outcomes: Vec<Outcome>) {
+        if let Some(position) = self.lacks(records.iter().map(|record| &record.position)) {
+            self.violated(Invariant::I10, format!("answered and not in the database: {position}"));
         }
-        let number = u32::try_from(position.offset).unwrap_or(u32::MAX);
-        self.state().answers.insert(number, outcome);
+        if records.len() != outcomes.len() {
+            self.violated(Invariant::I4, format!("{} submissions got {} answers", records.len(), outcomes.len()));
+        }
+        for (Record { position, .. }, outcome) in records.iter().zip(outcomes) {
+            self.note(format_args!("the caller of {position} is told {outcome:?}"));
+            let number = u32::try_from(position.offset).unwrap_or(u32::MAX);
+            self.state().answers.insert(number, outcome);
+        }
     }
 
     /// What callers were told.
