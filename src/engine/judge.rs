@@ -115,6 +115,11 @@ impl Sitting<'_> {
 
     /// Why an event's day or time cannot be accepted.
     fn impossible(&self, envelope: &Envelope, seen: Seen) -> Option<(DeadLetterReason, String)> {
+        if seen == Seen::DayClosed {
+            let detail = "the inbox keys of the event's day were dropped or may not be opened (inbox.keep_days, \
+                          inbox.max_days): it cannot be told from a repetition";
+            return Some((DeadLetterReason::DayClosed, detail.to_owned()));
+        }
         let limit = self.bench.max_clock_skew_seconds;
         let latest: Timestamp = self.fold.now.plus_seconds(limit);
         if seen == Seen::DayAhead
@@ -124,11 +129,6 @@ impl Sitting<'_> {
             let detail =
                 format!("the event's time is more than {limit} s (max_clock_skew_s) ahead of the database's clock");
             return Some((DeadLetterReason::ImpossibleTime, detail));
-        }
-        if seen == Seen::DayClosed {
-            let detail = "the inbox keys of the event's day were dropped or may not be opened (inbox.keep_days, \
-                          inbox.max_days): it cannot be told from a repetition";
-            return Some((DeadLetterReason::DayClosed, detail.to_owned()));
         }
         None
     }
