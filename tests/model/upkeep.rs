@@ -38,7 +38,11 @@ impl Upkeep for ModelStore {
             let (published, oldest) = (tables.mark.number, now.plus_seconds(-retention.keep_published_seconds));
             let before = tables.outbox.len();
             // The newest that is published stays: from it on, numbers are followed.
-            tables.outbox.retain(|number, batch| *number >= published || batch.recorded_at >= oldest);
+            // Where the clock was set back a later batch may be the older one: none is deleted behind one that stays.
+            let first_young =
+                tables.outbox.iter().find(|(_, batch)| batch.recorded_at >= oldest).map(|(number, _)| *number);
+            let first_kept = first_young.unwrap_or(published).min(published);
+            tables.outbox.retain(|number, _| *number >= first_kept);
             report.batches_deleted = (before - tables.outbox.len()) as u64;
             let oldest = now.plus_seconds(-86_400 * i64::from(retention.dead_letter_keep_days));
             let before = tables.dead_letters.len();

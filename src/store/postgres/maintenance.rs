@@ -74,13 +74,17 @@ impl PostgresStore {
         Ok(true)
     }
 
-    /// Deletes published batches that are older than the grace period. The newest published one stays, so that the
-    /// numbers can be followed from it.
+    /// Deletes published batches up to the first that is younger than the grace period, so that a clock that was set back
+    /// leaves no hole. The newest published one stays, so that the numbers can be followed from it.
     async fn delete_published(&self) -> Result<u64, sqlx::Error> {
         let done = sqlx::query(
             "delete from outbox where number in (
                  select o.number from outbox o, relay r
-                 where o.number < r.published_number and o.recorded_at < clock_timestamp() - make_interval(secs => $1)
+                 where o.number < r.published_number and o.number < coalesce((
+                     select kept.number from outbox kept
+                     where kept.recorded_at >= clock_timestamp() - make_interval(secs => $1)
+                     order by kept.number limit 1
+                 ), r.published_number)
                  order by o.number limit $2
              )",
         )

@@ -192,8 +192,8 @@ pub enum Tampering<'a> {
     DayMoved { from: Day, to: Day },
     /// Drops a day that was never open.
     DayDropped { day: Day },
-    /// Makes all batches so many seconds old.
-    OutboxAged { seconds: i64 },
+    /// Makes all batches from a number on so many seconds old.
+    OutboxAged { from: i64, seconds: i64 },
     /// Loses batches.
     OutboxLost { numbers: RangeInclusive<i64> },
     /// Makes all positions of dead letters so many seconds old.

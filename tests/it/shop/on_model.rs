@@ -97,8 +97,8 @@ fn tamper(tables: &mut Tables, tampering: &Tampering<'_>) {
         Tampering::DayDropped { day } => {
             tables.days.insert(*day, OpenDay { last_written_on: *day, is_dropped: true });
         }
-        Tampering::OutboxAged { seconds } => {
-            tables.outbox.values_mut().for_each(|batch| batch.recorded_at = now.plus_seconds(-seconds));
+        Tampering::OutboxAged { from, seconds } => {
+            tables.outbox.range_mut(from..).for_each(|(_, batch)| batch.recorded_at = now.plus_seconds(-seconds));
         }
         Tampering::OutboxLost { numbers } => tables.outbox.retain(|number, _| !numbers.contains(number)),
         Tampering::LettersAged { seconds } => {

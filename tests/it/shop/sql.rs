@@ -88,7 +88,9 @@ impl Dialect {
             Tampering::DayDropped { day: of } => {
                 format!("insert into inbox_day values ({0}, {0}, {1})", day(*of), from_now(0))
             }
-            Tampering::OutboxAged { seconds } => format!("update outbox set recorded_at = {}", from_now(-seconds)),
+            Tampering::OutboxAged { from, seconds } => {
+                format!("update outbox set recorded_at = {} where number >= {from}", from_now(-seconds))
+            }
             Tampering::OutboxLost { numbers } => {
                 format!("delete from outbox where number between {} and {}", numbers.start(), numbers.end())
             }
