@@ -11,21 +11,13 @@ use serde_json::Value;
 pub fn stored(input: &[u8]) -> bool {
     let Some((choice, document)) = input.split_first() else { return false };
     match choice % 4 {
-        0 => holds(
-            document,
-            |document| stored::decode_batch(document),
-            |(announcements, letters)| stored::encode_batch(announcements, letters),
-        ),
-        1 => holds(
-            document,
-            |document| stored::decode_answer(document),
-            |(answer, cause, recorded_at)| stored::encode_answer(answer, cause, *recorded_at),
-        ),
-        2 => holds(
-            document,
-            |document| stored::decode_remembered(document),
-            |remembered| stored::encode_remembered(remembered),
-        ),
+        0 => holds(document, stored::decode_batch, |(announcements, letters)| {
+            stored::encode_batch(announcements, letters)
+        }),
+        1 => holds(document, stored::decode_answer, |(answer, cause, recorded_at)| {
+            stored::encode_answer(answer, cause, *recorded_at)
+        }),
+        2 => holds(document, stored::decode_remembered, |remembered| stored::encode_remembered(remembered)),
         // No headers at all are no document.
         _ => holds(
             document,
