@@ -197,11 +197,13 @@ pub fn published(input: &[u8]) -> bool {
     assert!(found.is_none_or(|seq| seq > 0), "{found:?}");
     let record = record(0, output, Vec::new(), body);
     let Ok(whole) = READER.with(|reader| reader.decoder.structured(&record, &schemas)) else { return false };
-    // Spaces before an object are none of ours.
-    if record.payload.as_deref().is_some_and(|body| body.first().is_some_and(u8::is_ascii_whitespace)) {
-        return false;
-    }
-    assert_eq!(found, whole["data"]["seq"].as_i64().filter(|seq| *seq > 0), "{whole}");
+    let body = record.payload.as_deref().unwrap_or_default();
+    // What we publish has no space before its object and no name twice: such a body has no number of ours.
+    let is_json = choice % 3 == 0;
+    let may_name_it_twice = || body.contains(&b'\\') || body.windows(5).filter(|it| it == b"\"seq\"").count() > 1;
+    let is_no_body_of_ours = is_json && (body.first() != Some(&b'{') || may_name_it_twice());
+    let expected = whole["data"]["seq"].as_i64().filter(|seq| *seq > 0);
+    assert!(found == expected || (found.is_none() && is_no_body_of_ours), "{found:?} in {whole}");
     found.is_some()
 }
 

@@ -52,6 +52,8 @@ pub fn question(input: &[u8]) -> bool {
 
 /// The rest of a list, page by page, is what one page without a limit shows.
 fn expect_pages(worker: &mut Worker, target: &str, first: Value) {
+    // What stands behind a `#` is the caller's own.
+    let target = target.split('#').next().unwrap_or_default();
     let (Some((path, query)), Value::Array(mut shown)) = (target.split_once('?'), first["items"].clone()) else {
         return;
     };
