@@ -185,10 +185,12 @@ pub(super) async fn take_turn(
     job: &str,
     interval_seconds: i64,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
+    // The clock is read again once the row is locked: whoever waited for it began before it was written, and would take it
+    // for one from before the clock was set back.
     let taken: Option<sqlx::types::time::OffsetDateTime> = sqlx::query_scalar(
         "insert into reconciliation as r (job, started_at) values ($1, clock_timestamp())
-         on conflict (job) do update set started_at = excluded.started_at
-         where r.started_at <= excluded.started_at - $2 * interval '1 second' or r.started_at > excluded.started_at
+         on conflict (job) do update set started_at = clock_timestamp()
+         where r.started_at <= clock_timestamp() - $2 * interval '1 second' or r.started_at > clock_timestamp()
          returning started_at",
     )
     .bind(job)
