@@ -157,11 +157,13 @@ pub(super) fn holders(
     }
     for row in keys {
         let found = holders.entry((*row).clone()).or_default();
-        let known: HashSet<ClaimKey> = found.iter().map(|hold| hold.holder.claim.clone()).collect();
-        found.extend(claims.iter().filter(|claim| !known.contains(&claim.key)).filter_map(|claim| {
+        let known: HashSet<&ClaimKey> = found.iter().map(|hold| &hold.holder.claim).collect();
+        let holds = claims.iter().filter(|claim| !known.contains(&claim.key)).filter_map(|claim| {
             let reserved = claim.lines.get(*row).map(|line| line.reserved).filter(|reserved| *reserved > 0)?;
             Some(OpenHold { holder: Holder { claim: claim.key.clone(), reserved }, held_since: None })
-        }));
+        });
+        let further: Vec<OpenHold> = holds.collect();
+        found.extend(further);
     }
     holders
 }

@@ -8,8 +8,8 @@ const MAX_KEY_BYTES: usize = 2_048;
 const ORIGINAL: &str = "original-";
 /// Names of headers that mean something, by how they begin.
 const MEANT_FOR_US: [&str; 2] = ["nats-", "holdfast-"];
-/// A name of no character cannot be written at all.
-const UNNAMED: &str = "unnamed";
+/// The name of a header that has none: a name of no character cannot be written at all.
+pub const UNNAMED: &str = "unnamed";
 
 /// The subject of a topic and a key; `None` when the key is too long for a subject. A record without a key, or with an
 /// empty one, goes to the topic's own subject.

@@ -11,6 +11,7 @@ use crate::wire::nats_names as names;
 
 /// Holds a key that is too long for a subject, percent-encoded.
 const LONG_KEY: &str = "Holdfast-Key";
+
 /// A message that is ready to be published.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
@@ -70,7 +71,7 @@ pub(super) fn published(info: &Info<'_>) -> Timestamp {
 
 /// A header's name. Every character is legal, and there is one.
 fn header_name(name: &str) -> HeaderName {
-    names::header_name(name).parse().unwrap_or_else(|_| HeaderName::from_static("unnamed"))
+    names::header_name(name).parse().unwrap_or_else(|_| HeaderName::from_static(names::UNNAMED))
 }
 
 /// Only line ends are refused, and there are none here.

@@ -58,6 +58,13 @@ async fn repair(shop: &mut Shop) -> Vec<(String, Mended)> {
     mended
 }
 
+/// How a rebuilding of A and a comparison of it in the same batch end.
+async fn rebuilt_and_compared(shop: &mut Shop) -> Vec<String> {
+    let version = shop.stock("A").await.version;
+    let rebuild = ReconciliationTask::Rebuild { version, decision: by_hand() };
+    super::words(&shop.deliver(vec![command("A", rebuild), command("A", ReconciliationTask::CompareBooks)]).await)
+}
+
 #[tokio::test]
 async fn books_that_agree_are_silent() {
     let mut shop = stocked_with(deducting_on(DeductOn::Confirmed), &[("A", 10), ("B", 5)]).await;
@@ -193,14 +200,7 @@ async fn what_a_repair_makes_available_goes_to_who_waits_and_is_in_the_books_beh
     assert_eq!(shop.units("A").await, (5, 2, 3, 0));
     // The cart holds one less than the row and the ledger say.
     shop.tamper(Tampering::SetAside { reference: "C-1", more: -1 }).await;
-    let version = shop.stock("A").await.version;
-    let outcomes = shop
-        .deliver(vec![
-            command("A", ReconciliationTask::Rebuild { version, decision: by_hand() }),
-            command("A", ReconciliationTask::CompareBooks),
-        ])
-        .await;
-    assert_eq!(super::words(&outcomes), ["applied", "ignored"]);
+    assert_eq!(rebuilt_and_compared(&mut shop).await, ["applied", "ignored"]);
     assert_eq!(shop.units("A").await, (5, 1, 4, 0));
     assert_eq!(shop.stock("A").await.waiting, 2);
     assert_eq!(drifts(&shop).await, [""; 0]);
@@ -212,14 +212,7 @@ async fn a_repair_that_follows_the_claims_is_right_for_a_look_in_the_same_batch(
     send(&mut shop, vec![cart("C-1", 1, &[("A", 2)]), ordered("O-1", &[("A", 3)])]).await;
     shop.tamper(Tampering::SetAside { reference: "C-1", more: 1 }).await;
     shop.tamper(Tampering::SetAside { reference: "O-1", more: 2 }).await;
-    let version = shop.stock("A").await.version;
-    let outcomes = shop
-        .deliver(vec![
-            command("A", ReconciliationTask::Rebuild { version, decision: by_hand() }),
-            command("A", ReconciliationTask::CompareBooks),
-        ])
-        .await;
-    assert_eq!(super::words(&outcomes), ["applied", "ignored"]);
+    assert_eq!(rebuilt_and_compared(&mut shop).await, ["applied", "ignored"]);
     assert_eq!(shop.units("A").await, (10, 3, 5, 2));
 }
 
